@@ -1,0 +1,157 @@
+"""Every image decoded once, to one uint8 array (images, 3, side, side).
+
+An image is turned upright by its EXIF orientation, laid over white where it is transparent, made RGB, scaled so that
+its short side fits (bilinear with antialiasing, as torchvision's Resize does with Pillow images) and cropped to the
+centre square.
+"""
+
+import threading
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+if TYPE_CHECKING:
+    from animefer_core.data.catalog import Catalog
+    from animefer_core.data.split import Split
+
+Pixels = npt.NDArray[np.uint8]
+
+MAX_PIXELS = 100_000_000
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+"""What Pillow may take a file for; it knows formats, such as PostScript, that start other programs."""
+
+_LARGE = 25_000_000
+_one_large_image = threading.Lock()
+_lifted_limit = threading.Lock()
+
+
+class BadImageError(Exception):
+    """A file that cannot be used; the message is the reason alone, so that the caller names the file."""
+
+
+def decode(source: Path | bytes, size: int) -> Pixels:
+    """Return an image file, or its content, as (3, size, size) in RGB; of an animation the first frame.
+
+    Raises BadImageError where the file cannot be read, is no image of `FORMATS`, is damaged or cut short, or has
+    more than `MAX_PIXELS` pixels; the last is read from its header, before anything is decoded.
+    """
+    try:
+        content = source if isinstance(source, bytes) else source.read_bytes()
+    except OSError as error:
+        raise BadImageError(f"cannot be read: {error.strerror}") from error
+    image = _open(content)
+    # Several phone pictures at once fit in memory; several posters might not.
+    with _one_large_image if image.width * image.height > _LARGE else nullcontext():
+        square = _centre_square(_rgb(_upright(image)), size)
+    return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
+
+
+def _open(content: bytes) -> Image.Image:
+    """Return the image with only its header read, or raise BadImageError."""
+    if not content:
+        raise BadImageError("is empty")
+    try:
+        # Pillow warns at 89 megapixels and raises at 179; ours is one limit, and checked below.
+        with _lifted_limit:
+            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            try:
+                image = Image.open(BytesIO(content), formats=FORMATS)
+            finally:
+                Image.MAX_IMAGE_PIXELS = limit
+    except UnidentifiedImageError as error:
+        raise BadImageError("is no JPEG, PNG, WebP, BMP, GIF or TIFF image") from error
+    except Exception as error:  # Pillow raises nearly anything on a damaged header
+        raise BadImageError(f"is damaged: {error}") from error
+    if image.width * image.height > MAX_PIXELS:
+        raise BadImageError(f"has {image.width} x {image.height} pixels, more than 100 megapixels")
+    return image
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Return the image decoded and turned by its EXIF orientation, or raise BadImageError."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception as error:  # Pillow raises nearly anything on damaged data
+        raise BadImageError(f"is damaged or cut short: {error}") from error
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Return an image of any mode as RGB, or raise BadImageError for a mode that Pillow cannot convert."""
+    if image.mode.startswith(("I", "F")):
+        return Image.fromarray(_eight_bit(np.asarray(image))).convert("RGB")
+    try:
+        if not image.has_transparency_data:
+            return image.convert("RGB")
+        opaque = image.convert("RGBA")
+    except ValueError as error:
+        raise BadImageError(f"has colours of an unknown kind: {error}") from error
+    white = Image.new("RGBA", opaque.size, "white")
+    return Image.alpha_composite(white, opaque).convert("RGB")
+
+
+def _eight_bit(values: npt.NDArray[np.generic]) -> Pixels:
+    """Return grey values of more than 8 bits, (height, width), scaled to 0..255.
+
+    White is 65535 in 16-bit images. Wider ones do not say: it is the smallest of 1, 255 and 65535 that no pixel
+    exceeds, else the brightest pixel. Negative values and those that are no number are black.
+    """
+    grey = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    peak = float(grey.max())
+    white = 65535.0 if values.dtype.itemsize == 2 else next((w for w in (1.0, 255.0, 65535.0) if peak <= w), peak)
+    return np.rint(grey.clip(0, white) * (255 / white)).astype(np.uint8)
+
+
+def _centre_square(image: Image.Image, size: int) -> Image.Image:
+    """Return the centre square of the image scaled to (size, size).
+
+    The same pixels as torchvision's Resize(size) and CenterCrop(size), but only they are computed: a scaled strip of
+    1 by 100,000 pixels would not fit in memory.
+    """
+    width, height = (max(size, int(size * side / min(image.size))) for side in image.size)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    across, down = image.width / width, image.height / height
+    box = (left * across, top * down, (left + size) * across, (top + size) * down)
+    return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSet:
+    """What a trial sees of the data: pixels, labels and the rows of each part.
+
+    It may be shared: nothing writes into it, and its pixels are one contiguous block that pickle protocol 5 passes
+    on without a copy.
+    """
+
+    pixels: Pixels
+    """(images, 3, side, side), RGB, in the catalog's order"""
+    labels: npt.NDArray[np.int64]
+    """(images,) numbers of the classes"""
+    classes: tuple[str, ...]
+    """Names, sorted."""
+    rows: Mapping[str, npt.NDArray[np.int64]]
+    """Rows of `pixels`, ascending, for "train", "validation" and "test"."""
+    split_digest: str
+
+
+def image_set(catalog: "Catalog", pixels: Pixels, split: "Split") -> ImageSet:
+    """Return the image set of a catalog, its pixels (images, 3, side, side) and one of its splits.
+
+    Raises ValueError where the three are not of the same number of images.
+    """
+    if not len(catalog.images) == len(pixels) == len(split.parts):
+        raise ValueError(f"{len(catalog.images)} images, {len(pixels)} pixels and {len(split.parts)} parts of a split")
+    number = {label: index for index, label in enumerate(catalog.classes)}
+    return ImageSet(
+        pixels=np.ascontiguousarray(pixels),
+        labels=np.array([number[image.label] for image in catalog.images], dtype=np.int64),
+        classes=catalog.classes,
+        rows={part: split.rows(part) for part in ("train", "validation", "test")},
+        split_digest=split.digest,
+    )
