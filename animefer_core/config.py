@@ -1,0 +1,133 @@
+"""What decides a trial's numbers, in one frozen value whose hash is the trial's id."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from animefer_core.training.strategies import Strategy
+
+Precision = Literal["auto", "fp32", "bf16"]
+RANDOM_WEIGHTS = "random"
+STUDY_MODELS = ("resnet18", "resnet50", "vit_b_16", "vit_s_16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Streams:
+    """The seeds of a trial's random streams; equal in an ordinary trial."""
+
+    init: int
+    """Seed of the new head, and of the whole network where no pretrained weights are used."""
+    order: int
+    """Seed of the order in which the training images are met."""
+    augmentation: int
+    """Seed of the augmentation draws (and of dropout, where a model has it)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """How pixels become network input; the defaults are the study's."""
+
+    crop_scale: tuple[float, float] = (0.8, 1.0)
+    """Range of the random resized crop's area, as a share of the image."""
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Range of the crop's aspect ratio, drawn on a log scale."""
+    flip: float = 0.5
+    """Chance of a horizontal flip."""
+    brightness: float = 0.2
+    """Brightness factor, drawn from 1 minus to 1 plus this."""
+    contrast: float = 0.2
+    """Contrast factor, likewise."""
+    saturation: float = 0.2
+    """Saturation factor, likewise."""
+    hue: float = 0.05
+    """Hue shift, from minus to plus this share of the colour circle."""
+    rotation: float = 10.0
+    """Largest rotation to either side, in degrees; bilinear, black corners."""
+    erase: float = 0.1
+    """Chance of random erasing."""
+    erase_scale: tuple[float, float] = (0.02, 0.33)
+    """Range of the erased area, as a share of the view."""
+    erase_ratio: tuple[float, float] = (0.3, 3.3)
+    """Range of the erased area's aspect ratio, drawn on a log scale."""
+    normalisation: Literal["auto", "study", "weights"] = "auto"
+    """ImageNet's mean and deviation ("study"), the weights' own, or "auto": study for its four models."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialConfig:
+    """All that changes a trial's numbers, as asked. Device, paths and addresses change none and stand elsewhere."""
+
+    model: str
+    """One of the study's four models, or a timm name."""
+    strategy: Strategy
+    """How it is fine-tuned."""
+    streams: Streams
+    """Seeds of the random streams."""
+    arm: str = "all"
+    """Which streams follow the seed: "all" in ordinary trials."""
+    split_digest: str
+    """Digest of the split: images, labels and parts."""
+    weights_digest: str = RANDOM_WEIGHTS
+    """SHA-256 of the pretrained weights' file; "random" where training starts from none."""
+    image_size: int = 224
+    """Side of the network's square input, in pixels."""
+    epochs_cap: int | None = None
+    """Cap on the strategy's epochs and its schedule's length."""
+    batch_size: int = 32
+    """Images a step; a last batch of one joins the one before it."""
+    views: Views = field(default_factory=Views)
+    """Augmentation and normalisation."""
+    frozen_norm: Literal["eval", "train"] = "eval"
+    """Whether BatchNorm in frozen blocks keeps its statistics (eval) or goes on averaging them (train)."""
+    precision: Precision = "auto"
+    """As asked; what was used stands in the record's environment."""
+    threads: int = 1
+    """CPU threads; one and two differ in the last bits."""
+
+    @property
+    def seed(self) -> int:
+        """The seed that tells this trial from its siblings of the same configuration and arm."""
+        return int(getattr(self.streams, self.arm)) if self.arm in ("order", "augmentation") else self.streams.init
+
+    @property
+    def name(self) -> str:
+        """The configuration as it is written everywhere: model/strategy."""
+        return f"{self.model}/{self.strategy.name}"
+
+    @property
+    def resize(self) -> int:
+        """Side to which images are decoded: 256 for 224, in proportion for other sizes."""
+        return resize_for(self.image_size)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the config as JSON-ready dicts and lists."""
+        values: dict[str, Any] = json.loads(canonical_json(asdict(self)))
+        return values
+
+    @property
+    def trial_id(self) -> str:
+        """The first 16 hexadecimal digits of the SHA-256 of the canonical JSON."""
+        return hashlib.sha256(canonical_json(asdict(self)).encode()).hexdigest()[:16]
+
+
+def resize_for(image_size: int) -> int:
+    """Return the decoded side for a network input of `image_size` pixels (256 for 224)."""
+    return round(image_size * 256 / 224)
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one JSON text of a value: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def config_from(values: Mapping[str, Any]) -> TrialConfig:
+    """Return the config that `TrialConfig.as_dict` wrote."""
+    views = {name: tuple(value) if isinstance(value, list) else value for name, value in values["views"].items()}
+    parts = {
+        "strategy": Strategy(**values["strategy"]),
+        "streams": Streams(**values["streams"]),
+        "views": Views(**views),
+    }
+    return TrialConfig(**{**values, **parts})
