@@ -1,0 +1,276 @@
+"""The training loop: train, validate, stop early, restore the best weights.
+
+It reads from top to bottom in the order in which things happen. The host waits for the device once an epoch,
+when the losses and the validation logits are fetched together.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from animefer_core.config import TrialConfig
+from animefer_core.data.augment import draw_views, evaluation_views, training_views
+from animefer_core.data.pixels import ImageSet
+from animefer_core.metrics import cross_entropy
+from animefer_core.models.zoo import Network
+from animefer_core.seeds import stream, torch_seed
+from animefer_core.training.device import Compute
+from animefer_core.training.freezing import percent_trainable, set_trainable, trainable_names
+from animefer_core.training.strategies import learning_rates, trainable_blocks
+
+OnEpoch = Callable[[Mapping[str, Any]], None]
+Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
+EVALUATION_BATCH = 64
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss became infinite or no number; the message says at which epoch and step (from 1)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """What the loop leaves behind; the network itself holds the best weights."""
+
+    history: list[dict[str, Any]]
+    best_epoch: int
+    """Counted from 1."""
+    percent_trainable: float
+    """Of the last epoch run."""
+    trainable_parameters: int
+    """Of the last epoch run."""
+    validation_logits: npt.NDArray[np.float32]
+    """(validation images, classes) of the best epoch."""
+
+
+class Pictures:
+    """The decoded images where the device can index them: copied to a card once, left in place on a CPU."""
+
+    def __init__(self, pixels: npt.NDArray[np.uint8], device: torch.device) -> None:
+        self._pixels = pixels
+        self._device = device
+        self._on_device = None if device.type == "cpu" else torch.tensor(pixels, device=device)
+
+    def __getitem__(self, rows: npt.NDArray[np.int64]) -> Tensor:
+        """Return the images of some rows, uint8 (rows, 3, side, side)."""
+        if self._on_device is None:
+            # Indexing copies, so the array may be read-only, as it is in an object store.
+            return torch.from_numpy(self._pixels[rows])
+        return self._on_device[torch.as_tensor(rows, device=self._device)]
+
+
+def fit(
+    network: Network,
+    data: ImageSet,
+    pictures: Pictures,
+    config: TrialConfig,
+    normalisation: Normalisation,
+    compute: Compute,
+    on_epoch: OnEpoch | None = None,
+) -> Fit:
+    """Fine-tune the network in place and leave it with the weights of the best epoch.
+
+    Best is the lowest validation loss; any decrease counts. Raises TrainingDiverged.
+    """
+    strategy, model = config.strategy, network.model
+    train_rows, validation_rows = data.rows["train"], data.rows["validation"]
+    optimizer = _optimizer(network, strategy.weight_decay)
+    labels = torch.as_tensor(data.labels, device=compute.device)
+    history: list[dict[str, Any]] = []
+    best_loss, best_epoch, best_state, best_logits = math.inf, 0, {}, np.empty(0, np.float32)
+    ever_trained: set[str] = set()
+
+    for epoch in range(strategy.epochs(config.epochs_cap)):
+        # What trains, and how fast: derived from the epoch alone.
+        blocks = trainable_blocks(strategy, epoch, len(network.blocks))
+        set_trainable(network, blocks, config.frozen_norm)
+        ever_trained.update(trainable_names(network))
+        rates = learning_rates(strategy, epoch, config.epochs_cap)
+        for group in optimizer.param_groups:
+            group["lr"] = rates[group["name"]]
+
+        # Every configuration of this seed meets these images in this order under these draws.
+        order = stream(config.streams.order, "order", epoch).permutation(len(train_rows))
+        draws = draw_views(
+            len(train_rows),
+            stream(config.streams.augmentation, "augmentation", epoch),
+            config.views,
+            config.resize,
+            config.image_size,
+        )
+        torch.manual_seed(torch_seed(config.streams.augmentation, "dropout", epoch))
+
+        # Train.
+        losses, sizes = [], []
+        clock = _Stopwatch(compute)
+        for batch in batches(order, config.batch_size):
+            rows = train_rows[batch]
+            views = training_views(pictures[rows], draws.rows(batch), config.views, config.image_size, *normalisation)
+            losses.append(_step(network, optimizer, _laid_out(views, network), labels[rows], compute, strategy))
+            sizes.append(len(batch))
+        clock.stop()
+
+        # Validate; the one wait for the device is here.
+        scores = _logits(network, pictures, validation_rows, config.image_size, normalisation, compute)
+        fetched = torch.cat([torch.stack(losses), scores.flatten()]).cpu().numpy()
+        step_losses, logits = fetched[: len(losses)], fetched[len(losses) :].reshape(scores.shape)
+        _refuse_divergence(step_losses, epoch)
+        seconds = clock.seconds()
+        loss = cross_entropy(logits, data.labels[validation_rows])
+        if not math.isfinite(loss):
+            raise TrainingDiverged(f"the validation loss is {loss} after epoch {epoch + 1}")
+        history.append(
+            {
+                "epoch": epoch + 1,
+                "train_loss": float(np.average(step_losses, weights=sizes)),
+                "validation_loss": loss,
+                "validation_accuracy": float((logits.argmax(axis=1) == data.labels[validation_rows]).mean()),
+                "seconds": seconds,
+                "images_per_second": len(train_rows) / seconds,
+                "percent_trainable": percent_trainable(network),
+                "learning_rates": rates,
+            }
+        )
+
+        # Keep the best, or stop.
+        if loss < best_loss:
+            best_loss, best_epoch, best_logits = loss, epoch + 1, logits
+            best_state = _snapshot(model, ever_trained)
+        if on_epoch is not None:
+            on_epoch(history[-1])
+        if epoch + 1 - best_epoch >= strategy.patience:
+            break
+
+    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    model.load_state_dict(best_state, strict=False)
+    return Fit(
+        history=history,
+        best_epoch=best_epoch,
+        percent_trainable=history[-1]["percent_trainable"],
+        trainable_parameters=trainable,
+        validation_logits=best_logits,
+    )
+
+
+def predict(
+    network: Network,
+    pictures: Pictures,
+    rows: npt.NDArray[np.int64],
+    image_size: int,
+    normalisation: Normalisation,
+    compute: Compute,
+) -> npt.NDArray[np.float32]:
+    """Return the logits of the evaluation views of some rows, float32 (rows, classes)."""
+    logits: npt.NDArray[np.float32] = _logits(network, pictures, rows, image_size, normalisation, compute).cpu().numpy()
+    return logits
+
+
+def batches(order: npt.NDArray[np.int64], size: int) -> list[npt.NDArray[np.int64]]:
+    """Return the order cut into batches; a last one of a single image joins the one before it.
+
+    BatchNorm cannot train on a single value a channel, which is what one small image leaves in the last layers.
+    """
+    cuts = list(range(size, len(order), size))
+    if cuts and len(order) - cuts[-1] == 1:
+        cuts.pop()
+    return np.split(order, cuts)
+
+
+def channels_last(network: Network, compute: Compute) -> None:
+    """Move the network to its device, a CNN in channels-last layout (which convolutions there prefer)."""
+    if network.family == "resnet":
+        network.model.to(device=compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    else:
+        network.model.to(compute.device)
+
+
+def _optimizer(network: Network, weight_decay: float) -> torch.optim.AdamW:
+    """Return one AdamW over every parameter, head and backbone apart.
+
+    A parameter that does not train has no gradient, and AdamW passes over it, weight decay included: its moments
+    and its step count begin, at zero, in the epoch in which its block unfreezes.
+    """
+    parameters = dict(network.model.named_parameters())
+    head = [parameters[name] for name in network.head]
+    rest = [parameter for name, parameter in parameters.items() if name not in set(network.head)]
+    groups = [{"name": "head", "params": head}, {"name": "backbone", "params": rest}]
+    return torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)
+
+
+def _step(
+    network: Network, optimizer: torch.optim.Optimizer, views: Tensor, labels: Tensor, compute: Compute, strategy: Any
+) -> Tensor:
+    with compute.autocast():
+        logits = network.model(views)
+    loss = nn.functional.cross_entropy(logits.float(), labels)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    if strategy.gradient_clip_norm is not None:
+        nn.utils.clip_grad_norm_(network.model.parameters(), strategy.gradient_clip_norm)
+    optimizer.step()
+    return loss.detach()
+
+
+@torch.inference_mode()
+def _logits(
+    network: Network,
+    pictures: Pictures,
+    rows: npt.NDArray[np.int64],
+    image_size: int,
+    normalisation: Normalisation,
+    compute: Compute,
+) -> Tensor:
+    network.model.eval()
+    parts = []
+    for first in range(0, len(rows), EVALUATION_BATCH):
+        views = evaluation_views(pictures[rows[first : first + EVALUATION_BATCH]], image_size, *normalisation)
+        with compute.autocast():
+            parts.append(network.model(_laid_out(views, network)).float())
+    return torch.cat(parts)
+
+
+def _laid_out(views: Tensor, network: Network) -> Tensor:
+    return views.contiguous(memory_format=torch.channels_last) if network.family == "resnet" else views
+
+
+def _snapshot(model: nn.Module, ever_trained: set[str]) -> dict[str, Tensor]:
+    """Copy what can have changed: parameters that trained in any epoch so far, and the buffers."""
+    buffers = {name for name, _ in model.named_buffers()}
+    return {name: value.clone() for name, value in model.state_dict().items() if name in ever_trained or name in buffers}
+
+
+def _refuse_divergence(losses: npt.NDArray[np.float32], epoch: int) -> None:
+    wrong = np.flatnonzero(~np.isfinite(losses))
+    if len(wrong):
+        raise TrainingDiverged(f"the training loss is {losses[wrong[0]]} at epoch {epoch + 1}, step {wrong[0] + 1}")
+
+
+class _Stopwatch:
+    """Seconds of device time between start and stop, read after the epoch's one wait."""
+
+    def __init__(self, compute: Compute) -> None:
+        self._events = None
+        if compute.device.type == "cuda":
+            self._events = [torch.cuda.Event(enable_timing=True) for _ in range(2)]
+            self._events[0].record()
+        else:
+            self._compute = compute
+            self._seconds = -time.perf_counter()
+
+    def stop(self) -> None:
+        if self._events is not None:
+            self._events[1].record()
+        else:
+            self._compute.synchronise()
+            self._seconds += time.perf_counter()
+
+    def seconds(self) -> float:
+        if self._events is not None:
+            return self._events[0].elapsed_time(self._events[1]) / 1e3
+        return self._seconds

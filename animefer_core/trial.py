@@ -1,0 +1,205 @@
+"""One trial from its config, the pixels and the weights: the only door into training.
+
+A trial is a function of these three. With Ray or without, alone or after another trial in the same process, it
+gives the same metrics and predictions at the same number of threads and the same precision, to the bit on a CPU.
+"""
+
+import datetime
+import functools
+import importlib.metadata
+import platform
+import socket
+import time
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from animefer_core.config import STUDY_MODELS, TrialConfig
+from animefer_core.data.pixels import ImageSet
+from animefer_core.metrics import evaluate
+from animefer_core.models import zoo
+from animefer_core.models.weights import load_weights
+from animefer_core.record import Predictions, TrialRecord
+from animefer_core.seeds import torch_seed
+from animefer_core.training.device import (
+    Compute,
+    choose_compute,
+    median_latency_ms,
+    peak_memory_bytes,
+    reset_peak_memory,
+)
+from animefer_core.training.loop import Normalisation, OnEpoch, Pictures, channels_last, fit, predict
+
+
+def run_trial(
+    config: TrialConfig,
+    data: ImageSet,
+    weights: Mapping[str, Tensor] | None = None,
+    *,
+    device: str = "auto",
+    on_epoch: OnEpoch | None = None,
+    keep_state: bool = False,
+    shared_device: bool = False,
+) -> TrialRecord:
+    """Fine-tune, choose on validation, meet the test set once, and return the record.
+
+    `weights` is the pretrained state dict in the model's own names (None: random initialisation). `on_epoch` is
+    called with every entry of the history. `keep_state` puts the chosen checkpoint's tensors into the record's
+    `state`. `shared_device` says that other trials run beside this one, which its timings must tell.
+
+    Raises InputError for weights or a device that do not fit, TrainingDiverged for a loss that is no number.
+    """
+    torch.set_num_threads(config.threads)
+    compute = choose_compute(device, config.precision)
+    reset_peak_memory(compute)
+    network = build_network(config, len(data.classes), weights)
+    channels_last(network, compute)
+    normalisation = normalisation_of(config)
+    pictures = Pictures(data.pixels, compute.device)
+
+    fitted = fit(network, data, pictures, config, normalisation, compute, on_epoch)
+
+    # The one meeting with the test set.
+    met_at = _now()
+    started = time.perf_counter()
+    test_rows, validation_rows = data.rows["test"], data.rows["validation"]
+    test_logits = predict(network, pictures, test_rows, config.image_size, normalisation, compute)
+    eval_images_per_second = len(test_rows) / (time.perf_counter() - started)
+
+    predictions = Predictions(
+        validation_logits=fitted.validation_logits,
+        validation_labels=data.labels[validation_rows],
+        validation_index=validation_rows,
+        test_logits=test_logits,
+        test_labels=data.labels[test_rows],
+        test_index=test_rows,
+    )
+    return TrialRecord(
+        **identity(config),
+        status="completed",
+        epochs_run=len(fitted.history),
+        best_epoch=fitted.best_epoch,
+        percent_trainable=fitted.percent_trainable,
+        history=fitted.history,
+        validation=evaluate(predictions.validation_logits, predictions.validation_labels, data.classes),
+        test=evaluate(test_logits, predictions.test_labels, data.classes),
+        efficiency={
+            "train_images_per_second": len(data.rows["train"])
+            * len(fitted.history)
+            / sum(entry["seconds"] for entry in fitted.history),
+            "eval_images_per_second": eval_images_per_second,
+            "latency_ms": _latency(network, config.image_size, compute),
+            "peak_memory_bytes": peak_memory_bytes(compute),
+            "parameters": sum(parameter.numel() for parameter in network.model.parameters()),
+            "trainable_parameters": fitted.trainable_parameters,
+            "flops_per_image": flops_per_image(config.model, len(data.classes), config.image_size),
+            "shared_device": shared_device,
+        },
+        environment=environment(config, compute, normalisation) | {"test_met_at": met_at},
+        predictions=predictions,
+        state=_state(network) if keep_state else None,
+    )
+
+
+def failed_record(config: TrialConfig, error: BaseException) -> TrialRecord:
+    """Return the record of a trial that an exception ended."""
+    return TrialRecord(
+        **identity(config),
+        status="failed",
+        environment={"host": socket.gethostname(), "versions": versions()},
+        error={
+            "type": type(error).__name__,
+            "message": str(error),
+            "traceback": "".join(traceback.format_exception(error)),
+        },
+    )
+
+
+def identity(config: TrialConfig) -> dict[str, Any]:
+    """Return the record's fields that follow from the config."""
+    return {
+        "trial_id": config.trial_id,
+        "model": config.model,
+        "strategy": config.strategy.name,
+        "seed": config.seed,
+        "arm": config.arm,
+        "config": config.as_dict(),
+        "split_digest": config.split_digest,
+        "weights_digest": config.weights_digest,
+    }
+
+
+def build_network(config: TrialConfig, classes: int, weights: Mapping[str, Tensor] | None) -> zoo.Network:
+    """Return the network of a trial on the CPU: its backbone random or loaded, its head from the head's own stream."""
+    torch.manual_seed(torch_seed(config.streams.init, "backbone"))
+    network = zoo.build(config.model, classes, config.image_size)
+    if weights is not None:
+        load_weights(network, config.model, weights, config.image_size)
+    zoo.reset_head(network, torch.Generator().manual_seed(torch_seed(config.streams.init, "head")))
+    return network
+
+
+def normalisation_of(config: TrialConfig) -> Normalisation:
+    """Return mean and deviation of each colour channel, as `views.normalisation` asks."""
+    chosen = config.views.normalisation
+    if chosen == "auto":
+        chosen = "study" if config.model in STUDY_MODELS else "weights"
+    return (zoo.IMAGENET_MEAN, zoo.IMAGENET_STD) if chosen == "study" else zoo.normalisation(config.model)
+
+
+def environment(config: TrialConfig, compute: Compute, normalisation: Normalisation) -> dict[str, Any]:
+    """Return what was used, as against what was asked."""
+    return {
+        "device": str(compute.device),
+        "device_name": compute.device_name,
+        "precision": compute.precision,
+        "precision_reason": compute.precision_reason,
+        "threads": config.threads,
+        "normalisation": {"mean": list(normalisation[0]), "std": list(normalisation[1])},
+        "versions": versions(),
+        "host": socket.gethostname(),
+    }
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Return the versions of what decides a trial's numbers."""
+    packages = ("animefer", "torch", "torchvision", "timm", "numpy", "pillow")
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+
+
+@functools.cache
+def flops_per_image(model: str, classes: int, image_size: int) -> int:
+    """Return the floating-point operations of one forward pass on one image (a multiply-add counts as two)."""
+    with torch.device("meta"):
+        network = zoo.build(model, classes, image_size)
+        image = torch.empty(1, 3, image_size, image_size)
+    network.model.eval()
+    with FlopCounterMode(display=False) as counter:
+        network.model(image)
+    return int(counter.get_total_flops())
+
+
+def _latency(network: zoo.Network, image_size: int, compute: Compute) -> float:
+    image = torch.zeros(1, 3, image_size, image_size, device=compute.device)
+    network.model.eval()
+
+    def call() -> Tensor:
+        with torch.inference_mode(), compute.autocast():
+            logits: Tensor = network.model(image)
+        return logits
+
+    return median_latency_ms(call, compute)
+
+
+def _state(network: zoo.Network) -> dict[str, np.ndarray[Any, Any]]:
+    return {name: value.detach().cpu().contiguous().numpy() for name, value in network.model.state_dict().items()}
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
