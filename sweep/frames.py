@@ -1,0 +1,398 @@
+"""A sweep's folder -> its records, tidy pandas frames, and (seeds, test images) matrices for the statistics.
+
+Nothing is mixed that does not belong together: a record of other images, or one that was changed after it was
+written, is set aside with its reason, and only records of one split stand in the matrices of one sweep.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from animefer_core.data.split import SplitFile, read_split_file
+from animefer_core.errors import InputError
+from animefer_core.record import TrialRecord, read_record
+from sweep.statistics import log_probabilities, loss_values
+
+ORDINARY_ARM = "all"
+METRICS = ("accuracy", "f1_macro", "f1_weighted", "loss", "precision_macro", "recall_macro", "ece")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedTrial:
+    """A trial that some call of the sweep asked for."""
+
+    trial_id: str
+    model: str
+    strategy: str
+    seed: int
+    arm: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetAside:
+    """A record that no table counts."""
+
+    trial_id: str
+    reason: str
+    """The end of a sentence that starts with the record."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestOutcomes:
+    """What a configuration's models said of the test images: a row a seed, a column an image.
+
+    All rows have the same images in the same columns, so rows of equal seeds of two configurations are paired.
+    """
+
+    seeds: tuple[int, ...]
+    images: npt.NDArray[np.int64]
+    """(images,) rows of split.json's images, ascending."""
+    labels: npt.NDArray[np.int64]
+    """(images,) class numbers."""
+    log_probabilities: npt.NDArray[np.float64]
+    """(seeds, images, classes)"""
+
+    @cached_property
+    def predicted(self) -> npt.NDArray[np.int64]:
+        """(seeds, images) class numbers."""
+        return np.asarray(self.log_probabilities.argmax(axis=-1), dtype=np.int64)
+
+    @cached_property
+    def correct(self) -> npt.NDArray[np.bool_]:
+        """(seeds, images), true where that seed's model got that image right."""
+        return np.asarray(self.predicted == self.labels)
+
+    @cached_property
+    def confidence(self) -> npt.NDArray[np.float64]:
+        """(seeds, images) probability of the predicted class."""
+        return np.asarray(np.exp(self.log_probabilities.max(axis=-1)))
+
+    @cached_property
+    def loss(self) -> npt.NDArray[np.float64]:
+        """(seeds, images) cross-entropy in nats."""
+        return loss_values(self.log_probabilities, self.labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """One model and strategy with its ordinary trials."""
+
+    model: str
+    strategy: str
+    planned_seeds: tuple[int, ...]
+    """In the order in which they were asked for."""
+    records: tuple[TrialRecord, ...]
+    """Completed trials in the order of the planned seeds."""
+    failed: tuple[TrialRecord, ...]
+
+    @property
+    def name(self) -> str:
+        """The configuration as it is written everywhere: model/strategy."""
+        return f"{self.model}/{self.strategy}"
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds of the completed trials."""
+        return tuple(record.seed for record in self.records)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned seed has a completed trial."""
+        return len(self.records) == len(self.planned_seeds)
+
+    def values(self, metric: str) -> list[float]:
+        """Return a test metric, one number a completed seed."""
+        return [float(record.test[metric]) for record in self.records]
+
+    @cached_property
+    def outcomes(self) -> TestOutcomes | None:
+        """What its models said of the test images; None without a completed trial."""
+        if not self.records:
+            return None
+        predictions = [record.predictions for record in self.records if record.predictions is not None]
+        orders = [np.argsort(part.test_index, kind="stable") for part in predictions]
+        logits = np.stack([part.test_logits[order] for part, order in zip(predictions, orders, strict=True)])
+        return TestOutcomes(
+            seeds=self.seeds,
+            images=predictions[0].test_index[orders[0]],
+            labels=predictions[0].test_labels[orders[0]],
+            log_probabilities=log_probabilities(logits),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """All that a sweep's folder holds, read once."""
+
+    name: str
+    split_file: SplitFile
+    split_digest: str
+    """The one split whose records are counted."""
+    planned: tuple[PlannedTrial, ...]
+    fingerprint: Mapping[str, Any]
+    calls: tuple[Mapping[str, Any], ...]
+    records: tuple[TrialRecord, ...]
+    """Completed and failed ones of this split, in the order of the plan."""
+    set_aside: tuple[SetAside, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of their numbers."""
+        return self.split_file.classes
+
+    @property
+    def completed(self) -> tuple[TrialRecord, ...]:
+        """Records of trials that ended well, all arms."""
+        return tuple(record for record in self.records if record.status == "completed")
+
+    @property
+    def failed(self) -> tuple[TrialRecord, ...]:
+        """Records of trials that failed and have not been repeated, all arms."""
+        return tuple(record for record in self.records if record.status == "failed")
+
+    @cached_property
+    def class_counts(self) -> pd.DataFrame:
+        """Images of every class (rows) in every part (columns train, validation, test)."""
+        parts = self.split_file.splits[self.split_digest]
+        counts = Counter(zip((image.label for image in self.split_file.images), parts, strict=True))
+        columns = ("train", "validation", "test")
+        return pd.DataFrame(
+            {part: [counts[name, part] for name in self.classes] for part in columns}, index=pd.Index(self.classes)
+        )
+
+    @cached_property
+    def groups(self) -> npt.NDArray[np.int64] | None:
+        """(all images,) a number for every group of images that belong together; None where no image has one."""
+        images = self.split_file.images
+        if all(image.group is None for image in images):
+            return None
+        names = [f"group {image.group}" if image.group is not None else f"image {i}" for i, image in enumerate(images)]
+        return np.asarray(pd.factorize(np.asarray(names, dtype=object))[0], dtype=np.int64)
+
+    @cached_property
+    def configurations(self) -> tuple[Configuration, ...]:
+        """Ordinary trials by configuration, models by strategies in the order in which they were planned."""
+        wanted = _asked_for(self.planned, self.records)
+        models = list(dict.fromkeys(model for model, _, _ in wanted))
+        strategies = list(dict.fromkeys(strategy for _, strategy, _ in wanted))
+        found = {(r.model, r.strategy, r.seed): r for r in self.records if r.arm == ORDINARY_ARM}
+        pairs = [(model, strategy) for model in models for strategy in strategies]
+        seeds = {pair: tuple(seed for *name, seed in wanted if tuple(name) == pair) for pair in pairs}
+        return tuple(_configuration(pair, seeds[pair], found) for pair in pairs if seeds[pair])
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """One row a trial that was planned or recorded; an unrecorded one has the status "missing"."""
+        rows = [_trial_row(record) for record in self.records]
+        recorded = {record.trial_id for record in self.records}
+        rows += [vars(trial) | {"status": "missing"} for trial in self.planned if trial.trial_id not in recorded]
+        order = {trial.trial_id: place for place, trial in enumerate(self.planned)}
+        rows.sort(key=lambda row: order.get(row["trial_id"], len(order)))
+        return pd.DataFrame(rows, columns=TRIAL_COLUMNS)
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """One row an epoch of a completed ordinary trial: trial_id, model, strategy, seed and the epoch's numbers."""
+        rows = [
+            {"trial_id": r.trial_id, "model": r.model, "strategy": r.strategy, "seed": r.seed}
+            | {name: epoch.get(name) for name in HISTORY_COLUMNS}
+            for r in self._ordinary
+            for epoch in r.history
+        ]
+        return pd.DataFrame(rows, columns=["trial_id", "model", "strategy", "seed", *HISTORY_COLUMNS])
+
+    @cached_property
+    def per_class(self) -> pd.DataFrame:
+        """One row a class and completed ordinary trial: precision, recall, f1 and support on the test images."""
+        columns = ["class", "precision", "recall", "f1", "support"]
+        rows = [
+            {"trial_id": r.trial_id, "model": r.model, "strategy": r.strategy, "seed": r.seed}
+            | {name: entry[name] for name in columns}
+            for r in self._ordinary
+            for entry in r.test["per_class"]
+        ]
+        return pd.DataFrame(rows, columns=["trial_id", "model", "strategy", "seed", *columns])
+
+    @cached_property
+    def confusion(self) -> pd.DataFrame:
+        """One row a pair of classes and completed ordinary trial: how many test images of `true` were `predicted`."""
+        size, records = len(self.classes), self._ordinary
+        cells = size * size
+        counts = [np.asarray(record.test["confusion"]).ravel() for record in records]
+        names = np.asarray(self.classes, dtype=object)
+        columns: dict[str, Any] = {
+            name: np.repeat(np.asarray([getattr(r, name) for r in records], dtype=object), cells)
+            for name in ("trial_id", "model", "strategy", "seed")
+        }
+        columns["true"] = np.tile(np.repeat(names, size), len(records))
+        columns["predicted"] = np.tile(names, size * len(records))
+        columns["count"] = np.concatenate(counts) if counts else np.empty(0, dtype=np.int64)
+        return pd.DataFrame(columns)
+
+    @property
+    def _ordinary(self) -> list[TrialRecord]:
+        return [record for configuration in self.configurations for record in configuration.records]
+
+
+HISTORY_COLUMNS = (
+    "epoch",
+    "train_loss",
+    "validation_loss",
+    "validation_accuracy",
+    "seconds",
+    "images_per_second",
+    "percent_trainable",
+)
+TRIAL_COLUMNS = [
+    *("trial_id", "model", "strategy", "seed", "arm", "status"),
+    *METRICS,
+    *("validation_accuracy", "validation_loss", "epochs_run", "best_epoch", "percent_trainable"),
+    *("training_seconds", "device", "device_name", "precision", "threads", "host", "error"),
+]
+
+
+def read_sweep(directory: Path) -> Sweep:
+    """Return the sweep that `directory` holds, finished or not.
+
+    Raises InputError where the folder is no sweep's, or its two files are of different images. A record that cannot
+    be used is set aside, never an error.
+    """
+    plan = _read_plan(directory / "sweep.json")
+    split_file = read_split_file(directory / "split.json")
+    if plan["images_digest"] != split_file.images_digest:
+        raise InputError(
+            f"{directory / 'sweep.json'} and split.json are of different images; restore the file that was replaced"
+        )
+    planned = tuple(PlannedTrial(**trial) for trial in plan["planned"])
+    records, unreadable = _read_records(directory / "trials")
+    records, unfit = _divide(records, lambda record: _misfit(record, split_file))
+    digest = _main_split(records, split_file)
+    records, other = _divide(records, lambda record: _other_split(record, digest))
+    order = {trial.trial_id: place for place, trial in enumerate(planned)}
+    records.sort(key=lambda record: (order.get(record.trial_id, len(order)), record.trial_id))
+    return Sweep(
+        name=plan["name"],
+        split_file=split_file,
+        split_digest=digest,
+        planned=planned,
+        fingerprint=plan["fingerprint"],
+        calls=tuple(plan["calls"]),
+        records=tuple(records),
+        set_aside=tuple(sorted([*unreadable, *unfit, *other], key=lambda aside: aside.trial_id)),
+    )
+
+
+def _read_plan(path: Path) -> Mapping[str, Any]:
+    try:
+        plan: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read; give the output folder of a sweep") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not a whole JSON file; restore it, or run the sweep's command again") from error
+    if missing := [name for name in ("name", "images_digest", "fingerprint", "planned", "calls") if name not in plan]:
+        raise InputError(f"{path} has no {missing[0]!r}; restore it, or run the sweep's command again")
+    return plan
+
+
+def _read_records(folder: Path) -> tuple[list[TrialRecord], list[SetAside]]:
+    records, aside = [], []
+    for path in sorted(folder.glob("*/record.json")):
+        try:
+            records.append(read_record(path.parent))
+        except (ValueError, TypeError, OSError) as error:
+            aside.append(SetAside(trial_id=path.parent.name, reason=f"cannot be read: {error}"))
+    return records, aside
+
+
+def _divide(
+    records: Iterable[TrialRecord], fault: Callable[[TrialRecord], str | None]
+) -> tuple[list[TrialRecord], list[SetAside]]:
+    """Return the records without a fault, and the others as set aside for it."""
+    kept, aside = [], []
+    for record in records:
+        reason = fault(record)
+        if reason is None:
+            kept.append(record)
+        else:
+            aside.append(SetAside(trial_id=record.trial_id, reason=reason))
+    return kept, aside
+
+
+def _misfit(record: TrialRecord, split_file: SplitFile) -> str | None:
+    """Return why a record does not belong to the folder's images, or None."""
+    if record.split_digest not in split_file.splits:
+        return "is of a split that split.json does not hold"
+    if record.status == "failed":
+        return None
+    if record.predictions is None:
+        return "has no predictions"
+    parts = np.asarray(split_file.splits[record.split_digest])
+    index, labels = record.predictions.test_index, record.predictions.test_labels
+    if not np.array_equal(np.sort(index), np.flatnonzero(parts == "test")):
+        return "was tested on images other than its split's"
+    number = {name: place for place, name in enumerate(split_file.classes)}
+    if [number[split_file.images[row].label] for row in index] != labels.tolist():
+        return "was tested against labels other than its split's"
+    return None
+
+
+def _main_split(records: Sequence[TrialRecord], split_file: SplitFile) -> str:
+    """Return the split with most records; the first of split.json where there is none or a tie."""
+    counts = Counter(record.split_digest for record in records)
+    return max(split_file.splits, key=lambda digest: counts[digest])
+
+
+def _other_split(record: TrialRecord, digest: str) -> str | None:
+    if record.split_digest == digest:
+        return None
+    return f"belongs to split {record.split_digest[:12]}, and this report is of split {digest[:12]}"
+
+
+def _asked_for(planned: Iterable[PlannedTrial], records: Iterable[TrialRecord]) -> list[tuple[str, str, int]]:
+    """Return (model, strategy, seed) of the ordinary trials, planned ones first, none twice."""
+    ordinary = [(t.model, t.strategy, t.seed) for t in planned if t.arm == ORDINARY_ARM]
+    ordinary += [(r.model, r.strategy, r.seed) for r in records if r.arm == ORDINARY_ARM]
+    return list(dict.fromkeys(ordinary))
+
+
+def _configuration(
+    pair: tuple[str, str], seeds: tuple[int, ...], found: Mapping[tuple[str, str, int], TrialRecord]
+) -> Configuration:
+    records = [found[*pair, seed] for seed in seeds if (*pair, seed) in found]
+    return Configuration(
+        model=pair[0],
+        strategy=pair[1],
+        planned_seeds=seeds,
+        records=tuple(record for record in records if record.status == "completed"),
+        failed=tuple(record for record in records if record.status == "failed"),
+    )
+
+
+def _trial_row(record: TrialRecord) -> dict[str, Any]:
+    plain = ("trial_id", "model", "strategy", "seed", "arm", "status", "epochs_run", "best_epoch", "percent_trainable")
+    used = ("device", "device_name", "precision", "threads", "host")
+    return (
+        {name: getattr(record, name) for name in plain}
+        | {metric: record.test.get(metric) for metric in METRICS}
+        | {f"validation_{metric}": record.validation.get(metric) for metric in ("accuracy", "loss")}
+        | {name: record.environment.get(name) for name in used}
+        | {
+            "training_seconds": sum(epoch["seconds"] for epoch in record.history) if record.history else None,
+            "error": cause(record) if record.error else None,
+        }
+    )
+
+
+def cause(record: TrialRecord) -> str:
+    """Return what ended a failed trial, on one line."""
+    message = " ".join(str(record.error.get("message", "")).split())
+    kind = str(record.error.get("type", "unknown error"))
+    return f"{kind}: {message}" if message else kind

@@ -1,0 +1,428 @@
+"""The report's figures, as Plotly figures made from the sweep's tables.
+
+Plotly reads markup in every text it draws, so all names pass through `plain`. Colours are Okabe and Ito's (2008),
+told apart without red-green vision, and never carry a meaning alone: marks and dashes differ with them. Colours of
+text, grid and paper are left to the page, which knows whether it is light or dark.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from sweep.frames import Sweep
+from sweep.report.tables import LEVEL
+from sweep.statistics import seed_interval
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKS = ("circle", "square", "diamond", "triangle-up", "x", "star", "pentagon", "hexagram")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
+GREY = "#767676"
+LONGEST_LABEL = 26
+LONGEST_CLASS = 16
+CELLS_WITH_TEXT = 144
+"""Cells of a heat map up to which each has its number written in it."""
+
+Table = pd.DataFrame
+Rows = Sequence[Mapping[Any, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """One figure with its words."""
+
+    key: str
+    """Its anchor in the page: letters, digits and dashes."""
+    title: str
+    description: str
+    """What a reader who does not see it should know."""
+    figure: go.Figure
+    height: int
+    """In pixels."""
+
+
+def plain(text: object) -> str:
+    """Return text that Plotly draws as it stands, without reading markup or entities in it."""
+    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def short(text: str, longest: int = LONGEST_LABEL) -> str:
+    """Return text for a label: cut in the middle where it is long, and plain."""
+    if len(text) <= longest:
+        return plain(text)
+    half = (longest - 1) // 2
+    return plain(f"{text[:half]}…{text[-half:]}")
+
+
+def accuracy(sweep: Sweep, summary: Table) -> Drawing:
+    """Return every configuration's test accuracy: each seed, the mean, both intervals, chance and majority class."""
+    rows = _completed(summary)
+    traces: list[go.Scatter] = []
+    for place, (strategy, group) in enumerate(_by_strategy(rows)):
+        style = {"color": COLOURS[place % len(COLOURS)], "symbol": MARKS[place % len(MARKS)]}
+        traces += _accuracy_traces(sweep, strategy, group, style)
+    for name, value, dash in baselines(sweep):
+        traces.append(
+            go.Scatter(
+                x=[100 * value] * 2,
+                y=[-0.6, len(rows) - 0.4],
+                mode="lines",
+                line={"color": GREY, "dash": dash, "width": 1.5},
+                name=f"{name}, {100 * value:.1f} %",
+                hoverinfo="name",
+            )
+        )
+    height = 110 + 34 * len(rows)
+    layout = _rows_axis([f"{row['model']}/{row['strategy']}" for _, row in rows])
+    figure = go.Figure(traces, layout | {"height": height, "xaxis": {"title": {"text": "test accuracy (%)"}}})
+    best = max(rows, key=lambda row: row[1]["accuracy_mean"])[1]
+    return Drawing(
+        key="figure-accuracy",
+        title="Test accuracy by configuration",
+        description=f"Means from {100 * min(row['accuracy_mean'] for _, row in rows):.1f} to "
+        f"{100 * best['accuracy_mean']:.1f} percent; the table of results holds every number.",
+        figure=figure,
+        height=height,
+    )
+
+
+def baselines(sweep: Sweep) -> Iterator[tuple[str, float, str]]:
+    """Yield name, accuracy and dash of what needs no model: guessing, and the training images' commonest class."""
+    yield "chance", 1 / len(sweep.classes), "dot"
+    counts = sweep.class_counts
+    yield "majority class", float(counts["test"].iloc[int(counts["train"].argmax())] / counts["test"].sum()), "dash"
+
+
+def curves(sweep: Sweep) -> list[Drawing]:
+    """Return validation accuracy and loss by epoch, one drawing a model and metric, a line and band a strategy."""
+    drawings = []
+    strategies = list(dict.fromkeys(each.strategy for each in sweep.configurations))
+    for number, (model, history) in enumerate(sweep.history.groupby("model", sort=False)):
+        for metric, title, scale in CURVES:
+            traces: list[go.Scatter] = []
+            for name, group in history.groupby("strategy", sort=False):
+                strategy = str(name)
+                traces += _curve(group, metric, scale, strategy, strategies.index(strategy))
+            drawings.append(
+                Drawing(
+                    key=f"figure-curve-{number}-{metric.replace('_', '-')}",
+                    title=f"{model}: {title}",
+                    description=f"Mean over seeds by epoch, {len(traces)} lines and bands.",
+                    figure=go.Figure(
+                        traces, {"xaxis": {"title": {"text": "epoch"}}, "yaxis": {"title": {"text": title}}}
+                    ),
+                    height=320,
+                )
+            )
+    return drawings
+
+
+CURVES = (("validation_accuracy", "validation accuracy (%)", 100.0), ("validation_loss", "validation loss", 1.0))
+
+
+def confusion_matrices(sweep: Sweep, confusion: Table) -> list[Drawing]:
+    """Return one heat map a configuration: share of each true class (rows) that was predicted as each class."""
+    drawings = []
+    size = len(sweep.classes)
+    blocks = confusion.groupby(["model", "strategy"], sort=False)
+    for number, ((model, strategy), table) in enumerate(blocks):
+        square = {name: table[name].to_numpy().reshape(size, size) for name in ("share_mean", "share_sd", "count_mean")}
+        hover = [
+            [
+                f"true {plain(true)}<br>predicted {plain(guess)}<br>{100 * share:.1f} %{spread}, {count:.1f} images"
+                for guess, share, spread, count in zip(
+                    sweep.classes,
+                    square["share_mean"][row],
+                    [f" (SD {100 * sd:.1f})" if sd == sd else "" for sd in square["share_sd"][row]],
+                    square["count_mean"][row],
+                    strict=True,
+                )
+            ]
+            for row, true in enumerate(sweep.classes)
+        ]
+        figure = _heat_map(100 * square["share_mean"], "%{z:.0f}", hover, sweep.classes, sweep.classes)
+        figure.update_layout(xaxis_title_text="predicted", yaxis_title_text="true")
+        right = float(np.nanmean(np.diag(square["share_mean"])))
+        drawings.append(
+            Drawing(
+                key=f"figure-confusion-{number}",
+                title=f"{model}/{strategy}",
+                description=f"On average {100 * right:.1f} percent of a class is recognised.",
+                figure=figure,
+                height=340,
+            )
+        )
+    return drawings
+
+
+def class_f1(sweep: Sweep, per_class: Table) -> Drawing:
+    """Return a heat map of mean F1, a row a configuration and a column a class."""
+    names = list(dict.fromkeys(zip(per_class["model"], per_class["strategy"], strict=True)))
+    shape = (len(names), len(sweep.classes))
+    mean, low, high = (per_class[f"f1_{part}"].to_numpy().reshape(shape) for part in ("mean", "ci_low", "ci_high"))
+    hover = [
+        [
+            f"{plain(model)}/{plain(strategy)}<br>{plain(name)}: F1 {mean[row, column]:.3f}"
+            + (
+                f" (seed interval {low[row, column]:.3f} to {high[row, column]:.3f})"
+                if low[row, column] == low[row, column]
+                else ""
+            )
+            for column, name in enumerate(sweep.classes)
+        ]
+        for row, (model, strategy) in enumerate(names)
+    ]
+    labels = [f"{model}/{strategy}" for model, strategy in names]
+    figure = _heat_map(100 * mean, "%{z:.0f}", hover, sweep.classes, labels)
+    by_class = mean.mean(axis=0)
+    return Drawing(
+        key="figure-class-f1",
+        title="F1 by class (%), mean over seeds",
+        description=f"Highest on average for {sweep.classes[int(by_class.argmax())]}, lowest for "
+        f"{sweep.classes[int(by_class.argmin())]}.",
+        figure=figure,
+        height=120 + 26 * len(names),
+    )
+
+
+def costs(sweep: Sweep) -> list[Drawing]:
+    """Return time, throughput and trainable share, a bar a configuration and a mark a seed."""
+    drawings = []
+    done = [each for each in sweep.configurations if each.records]
+    history = sweep.history.groupby("trial_id")[["seconds", "images_per_second"]].mean()
+    share = {record.trial_id: record.percent_trainable for record in sweep.completed}
+    for key, title, values in (
+        ("seconds", "training seconds per epoch", history["seconds"]),
+        ("throughput", "training images per second", history["images_per_second"]),
+        ("trainable", "trainable parameters in the last epoch (%)", pd.Series(share, dtype="float64")),
+    ):
+        seeds = [
+            [float(values[record.trial_id]) for record in each.records if record.trial_id in values] for each in done
+        ]
+        height = 90 + 22 * len(done)
+        drawings.append(
+            Drawing(
+                key=f"figure-cost-{key}",
+                title=title.capitalize(),
+                description="The table beneath holds every number.",
+                figure=_bars([each.name for each in done], seeds, title, height),
+                height=height,
+            )
+        )
+    return drawings
+
+
+def accuracy_by_time(sweep: Sweep, summary: Table, efficiency: Table) -> Drawing:
+    """Return mean test accuracy against the mean training time of a trial, with seed intervals."""
+    minutes = dict(zip(_names(efficiency), efficiency["training_seconds_mean"] / 60, strict=True))
+    traces = []
+    for place, (strategy, group) in enumerate(_by_strategy(_completed(summary))):
+        rows = [row for _, row in group]
+        names = [f"{row['model']}/{row['strategy']}" for row in rows]
+        traces.append(
+            go.Scatter(
+                x=[minutes[name] for name in names],
+                y=[100 * row["accuracy_mean"] for row in rows],
+                error_y=_whisker([_half(row) for row in rows], 1.5),
+                mode="markers",
+                name=short(strategy),
+                marker={"color": COLOURS[place % len(COLOURS)], "symbol": MARKS[place % len(MARKS)], "size": 10},
+                hovertext=[
+                    f"{plain(name)}<br>{100 * row['accuracy_mean']:.1f} %, {minutes[name]:.2f} min of training a seed"
+                    for name, row in zip(names, rows, strict=True)
+                ],
+                hoverinfo="text",
+            )
+        )
+    axes = {
+        "xaxis": {"title": {"text": "training minutes of one trial"}, "type": "log"},
+        "yaxis": {"title": {"text": "test accuracy (%)"}},
+    }
+    return Drawing(
+        key="figure-accuracy-time",
+        title="Test accuracy against training time",
+        description="One mark a configuration; time on a logarithmic scale.",
+        figure=go.Figure(traces, axes),
+        height=400,
+    )
+
+
+def _accuracy_traces(sweep: Sweep, strategy: str, group: Sequence[tuple[int, Any]], style: dict[str, Any]) -> list[Any]:
+    """Return the seeds' marks, the total intervals and the means with their seed intervals, the last on top."""
+    places, rows = [place for place, _ in group], [row for _, row in group]
+    found = {each.name: each for each in sweep.configurations}
+    here = [found[f"{row['model']}/{row['strategy']}"] for row in rows]
+    seeds = [(place, record) for place, each in zip(places, here, strict=True) for record in each.records]
+    means = [100 * row["accuracy_mean"] for row in rows]
+    common = {"mode": "markers", "legendgroup": strategy, "name": short(strategy), "hoverinfo": "text"}
+    low, high = ([100 * row[f"accuracy_total_ci_{end}"] for row in rows] for end in ("low", "high"))
+    return [
+        go.Scatter(
+            x=[100 * record.test["accuracy"] for _, record in seeds],
+            y=[place + 0.3 for place, _ in seeds],
+            marker=style | {"size": 6, "opacity": 0.55},
+            hovertext=[
+                f"{plain(r.model)}/{plain(r.strategy)}<br>"
+                f"seed {r.seed}: {100 * r.test['accuracy']:.1f} %<br>trial {r.trial_id}"
+                for _, r in seeds
+            ],
+            showlegend=False,
+            **common,
+        ),
+        go.Scatter(
+            x=means,
+            y=places,
+            error_x=_whisker(
+                [h - m for h, m in zip(high, means, strict=True)],
+                1.5,
+                [m - end for end, m in zip(low, means, strict=True)],
+            ),
+            marker=style | {"size": 1},
+            showlegend=False,
+            **common,
+        ),
+        go.Scatter(
+            x=means,
+            y=places,
+            error_x=_whisker([_half(row) for row in rows], 5),
+            marker=style | {"size": 11},
+            hovertext=[_accuracy_words(row) for row in rows],
+            **common,
+        ),
+    ]
+
+
+def _accuracy_words(row: Mapping[Any, Any]) -> str:
+    lines = [
+        f"{plain(row['model'])}/{plain(row['strategy'])}",
+        f"{100 * row['accuracy_mean']:.1f} %, {row['n_seeds']} of {row['n_planned']} seeds",
+    ]
+    for name, prefix in (("seed interval", "accuracy_ci"), ("total interval", "accuracy_total_ci")):
+        if row[f"{prefix}_low"] == row[f"{prefix}_low"]:
+            lines.append(f"{name} {100 * row[f'{prefix}_low']:.1f} to {100 * row[f'{prefix}_high']:.1f} %")
+    return "<br>".join(lines)
+
+
+def _curve(history: Table, metric: str, scale: float, strategy: str, place: int) -> list[go.Scatter]:
+    """Return the band and the line of a strategy: over the seeds that still trained in an epoch."""
+    colour = COLOURS[place % len(COLOURS)]
+    epochs, means, seeds, band = [], [], [], []
+    for epoch in sorted({int(number) for number in history["epoch"]}):
+        numbers = scale * history.loc[history["epoch"] == epoch, metric].dropna().to_numpy(dtype=np.float64)
+        if not numbers.size:
+            continue
+        epochs.append(epoch)
+        means.append(float(numbers.mean()))
+        seeds.append(f"{plain(strategy)}<br>epoch {epoch}: {numbers.mean():.3f}, {numbers.size} seeds")
+        if interval := seed_interval(numbers, LEVEL):
+            band.append((epoch, interval.low, interval.high))
+    shape = [(epoch, high) for epoch, _, high in band] + [(epoch, low) for epoch, low, _ in reversed(band)]
+    common = {"legendgroup": strategy, "name": short(strategy)}
+    return [
+        go.Scatter(
+            x=[x for x, _ in shape],
+            y=[y for _, y in shape],
+            fill="toself",
+            fillcolor=colour,
+            opacity=0.18,
+            line={"width": 0},
+            mode="lines",
+            hoverinfo="skip",
+            showlegend=False,
+            **common,
+        ),
+        go.Scatter(
+            x=epochs,
+            y=means,
+            mode="lines+markers",
+            line={"color": colour, "width": 2, "dash": DASHES[place % len(DASHES)]},
+            marker={"symbol": MARKS[place % len(MARKS)], "size": 5},
+            hovertext=seeds,
+            hoverinfo="text",
+            **common,
+        ),
+    ]
+
+
+def _bars(names: Sequence[str], seeds: Sequence[Sequence[float]], title: str, height: int) -> go.Figure:
+    means = [float(np.mean(values)) if values else None for values in seeds]
+    dots = [(value, place) for place, values in enumerate(seeds) for value in values]
+    bars = go.Bar(
+        x=means,
+        y=list(range(len(names))),
+        orientation="h",
+        marker={"color": COLOURS[0], "opacity": 0.45},
+        hovertext=[f"{plain(n)}<br>{m:.4g}" if m is not None else plain(n) for n, m in zip(names, means, strict=True)],
+        hoverinfo="text",
+    )
+    marks = go.Scatter(
+        x=[value for value, _ in dots],
+        y=[place for _, place in dots],
+        mode="markers",
+        marker={"color": COLOURS[0], "size": 5},
+        hoverinfo="x",
+    )
+    layout = _rows_axis(names) | {"height": height, "showlegend": False, "bargap": 0.35}
+    return go.Figure([bars, marks], layout | {"xaxis": {"title": {"text": title}, "rangemode": "tozero"}})
+
+
+def _heat_map(z: Any, template: str, hover: list[list[str]], columns: Sequence[str], rows: Sequence[str]) -> go.Figure:
+    """Return a heat map of percentages from 0 to 100; the page gives its colour axis the scale of its theme."""
+    heat = go.Heatmap(
+        z=[[None if value != value else float(value) for value in row] for row in z],
+        x=list(range(len(columns))),
+        y=list(range(len(rows))),
+        texttemplate=template if len(rows) * len(columns) <= CELLS_WITH_TEXT else None,
+        hovertext=hover,
+        hoverinfo="text",
+        coloraxis="coloraxis",
+        xgap=1,
+        ygap=1,
+    )
+    layout = _rows_axis(rows) | {"coloraxis": {"cmin": 0, "cmax": 100, "showscale": False}}
+    ticks = {"tickvals": list(range(len(columns))), "ticktext": [short(name, LONGEST_CLASS) for name in columns]}
+    return go.Figure(heat, layout | {"xaxis": ticks | {"tickangle": -40, "showgrid": False, "zeroline": False}})
+
+
+def _rows_axis(names: Sequence[str]) -> dict[str, Any]:
+    """Return a layout whose y axis names rows from the top."""
+    return {
+        "yaxis": {
+            "tickvals": list(range(len(names))),
+            "ticktext": [short(name) for name in names],
+            "range": [len(names) - 0.4, -0.6],
+            "showgrid": False,
+            "zeroline": False,
+        }
+    }
+
+
+def _whisker(plus: Sequence[float], thickness: float, minus: Sequence[float] | None = None) -> dict[str, Any]:
+    """Return error bars without caps; a length that does not exist is 0."""
+    bars = {"type": "data", "array": [_length(value) for value in plus], "thickness": thickness, "width": 0}
+    return bars if minus is None else bars | {"symmetric": False, "arrayminus": [_length(value) for value in minus]}
+
+
+def _length(value: float) -> float:
+    return value if value == value else 0.0
+
+
+def _half(row: Mapping[Any, Any]) -> float:
+    return float(100 * (row["accuracy_ci_high"] - row["accuracy_mean"]))
+
+
+def _completed(summary: Table) -> list[tuple[int, Any]]:
+    """Return the summary's rows that have a completed seed, numbered from 0."""
+    return list(enumerate(summary[summary["n_seeds"] > 0].to_dict("records")))
+
+
+def _by_strategy(rows: Sequence[tuple[int, Any]]) -> Iterator[tuple[str, list[tuple[int, Any]]]]:
+    for strategy in dict.fromkeys(row["strategy"] for _, row in rows):
+        yield strategy, [(place, row) for place, row in rows if row["strategy"] == strategy]
+
+
+def _names(table: Table) -> list[str]:
+    return [f"{model}/{strategy}" for model, strategy in zip(table["model"], table["strategy"], strict=True)]

@@ -1,0 +1,132 @@
+"""What a reader must know before trusting the numbers, each note under a code that does not change."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from animefer_core.config import RANDOM_WEIGHTS
+from sweep.frames import Sweep
+
+FEWEST_SEEDS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """One thing that weakens the results."""
+
+    code: str
+    """Stable, for links and searches."""
+    text: str
+    items: Sequence[str] = ()
+    """Files, trials or sets of files that the text speaks of."""
+
+
+def notes(sweep: Sweep) -> list[Note]:
+    """Return everything that weakens a sweep's results, the gravest first."""
+    return [note for check in CHECKS for note in check(sweep)]
+
+
+def _unfinished(sweep: Sweep) -> Iterator[Note]:
+    lacking = [
+        f"{each.name}: {len(each.records)} of {len(each.planned_seeds)} seeds"
+        for each in sweep.configurations
+        if not each.complete
+    ]
+    if lacking:
+        text = f"{_count(len(lacking), 'configuration is', 'configurations are')} incomplete; means over fewer seeds "
+        yield Note(code="incomplete", text=text + "are not paired with the others seed by seed.", items=lacking)
+
+
+def _random_weights(sweep: Sweep) -> Iterator[Note]:
+    if any(record.weights_digest == RANDOM_WEIGHTS for record in sweep.completed):
+        yield Note(
+            code="random-weights",
+            text="Training started from random weights, not from pretrained ones: this is a demonstration, not the "
+            "study's result.",
+        )
+
+
+def _few_seeds(sweep: Sweep) -> Iterator[Note]:
+    single = [each.name for each in sweep.configurations if len(each.records) == 1]
+    if single:
+        text = (
+            "A single seed shows nothing of the spread over seeds: no ± and no seed interval, and the total interval "
+        )
+        yield Note(code="single-seed", text=text + "covers the test images only.", items=single)
+    few = [each.name for each in sweep.configurations if 1 < len(each.records) < FEWEST_SEEDS]
+    if few:
+        text = f"With fewer than {FEWEST_SEEDS} seeds the total interval is too narrow where seeds differ much."
+        yield Note(code="few-seeds", text=text, items=few)
+
+
+def _failed(sweep: Sweep) -> Iterator[Note]:
+    if sweep.failed:
+        text = f"{_count(len(sweep.failed), 'trial', 'trials')} failed; the section on failed trials names the causes."
+        yield Note(code="failed-trials", text=text)
+
+
+def _set_aside(sweep: Sweep) -> Iterator[Note]:
+    if sweep.set_aside:
+        text = f"{_count(len(sweep.set_aside), 'record is', 'records are')} set aside and counted nowhere."
+        items = [f"{aside.trial_id} {aside.reason}" for aside in sweep.set_aside]
+        yield Note(code="set-aside", text=text, items=items)
+
+
+def _mixed(sweep: Sweep) -> Iterator[Note]:
+    for code, name, keys in (
+        ("mixed-devices", "devices", ("device", "device_name")),
+        ("mixed-precisions", "precisions", ("precision",)),
+        ("mixed-threads", "numbers of CPU threads", ("threads",)),
+    ):
+        used = {" ".join(str(record.environment.get(key, "")) for key in keys) for record in sweep.completed}
+        if len(used) > 1:
+            yield Note(
+                code=code,
+                text=f"Trials ran on different {name}: their last digits and times may differ for that alone.",
+                items=sorted(used),
+            )
+
+
+def _shared_device(sweep: Sweep) -> Iterator[Note]:
+    shared = sum(bool(record.efficiency.get("shared_device")) for record in sweep.completed)
+    if shared:
+        text = f"{_count(shared, 'trial', 'trials')} shared the device with others: times and images per second are "
+        yield Note(code="shared-device", text=text + "lower bounds of what a free device does.")
+
+
+def _data(sweep: Sweep) -> Iterator[Note]:
+    file = sweep.split_file
+    if file.skipped:
+        text = f"{_count(len(file.skipped), 'file was', 'files were')} left out as bad."
+        yield Note(code="skipped-files", text=text, items=[f"{bad.path}: {bad.reason}" for bad in file.skipped])
+    for code, sets, where in (
+        ("duplicates-across-classes", file.duplicates.across_classes, "classes"),
+        ("duplicates-across-parts", file.duplicates.across_parts, "parts"),
+    ):
+        if sets:
+            text = f"{_count(len(sets), 'set', 'sets')} of identical files in different {where} were allowed."
+            yield Note(code=code, text=text, items=[" = ".join(paths) for paths in sets])
+    tested = [
+        image.sha256
+        for image, part in zip(file.images, file.splits[sweep.split_digest], strict=True)
+        if part == "test" and image.group is None
+    ]
+    repeats = len(tested) - len(set(tested))
+    if repeats:
+        text = f"{_count(repeats, 'test image repeats', 'test images repeat')} another one, byte for byte: total "
+        yield Note(code="repeated-test-images", text=text + "intervals count them as new images and are too narrow.")
+
+
+CHECKS: tuple[Callable[[Sweep], Iterator[Note]], ...] = (
+    _random_weights,
+    _unfinished,
+    _failed,
+    _set_aside,
+    _few_seeds,
+    _mixed,
+    _shared_device,
+    _data,
+)
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

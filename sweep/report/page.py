@@ -1,0 +1,180 @@
+"""report.html: one file that tells what was run, what came of it and how far it can be trusted.
+
+    DIR's records ─▶ Sweep ─▶ tables ─┬─▶ DIR/tables/*
+                                      ├─▶ figures ─┐
+                                      └────────────┴─▶ DIR/report.html
+
+plotly.js stands in the file once; figures are inert JSON that the page's own script draws when they come near the
+window. A Content-Security-Policy lets those two scripts run and nothing be fetched.
+"""
+
+import base64
+import hashlib
+import json
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from animefer_core.record import TrialRecord, write_atomically
+from sweep.frames import Sweep, cause, read_sweep
+from sweep.report import figures
+from sweep.report.figures import Drawing
+from sweep.report.notes import notes
+from sweep.report.tables import all_tables, number, plus_minus, total_range, write_frames
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """The drawings of one section."""
+
+    overview: Drawing | None = None
+    small: Sequence[Drawing] = ()
+
+
+def write_report(directory: Path, formats: Iterable[str] = ("csv", "md", "tex")) -> Path:
+    """Write `directory`/tables/ in `formats` and `directory`/report.html from the records there; return the page.
+
+    Works on an unfinished sweep, and on one without a completed trial. The same records give the same bytes, but for
+    the time of writing. Raises InputError where the folder is no sweep's.
+    """
+    sweep = read_sweep(directory)
+    tables = all_tables(sweep)
+    write_frames(tables, directory / "tables", tuple(formats))
+    page = directory / "report.html"
+    write_atomically(page, render(sweep, tables, datetime.now(UTC)).encode())
+    return page
+
+
+def render(sweep: Sweep, tables: Mapping[str, pd.DataFrame], written: datetime) -> str:
+    """Return the page's HTML."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"fixed": number, "json_data": json_data}
+    environment.globals |= {"plus_minus": plus_minus, "total_range": total_range}
+    plotly, script = get_plotlyjs(), (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    return environment.get_template("report.html").render(
+        sweep=sweep,
+        headline=headline(sweep, tables["summary"]),
+        notes=notes(sweep),
+        summary=tables["summary"].to_dict("records"),
+        class_f1=_class_rows(tables["per_class"]),
+        efficiency=tables["efficiency"].to_dict("records"),
+        failed=[_failure(record) for record in sweep.failed],
+        provenance=provenance(sweep),
+        galleries=_galleries(sweep, tables) if len(tables["confusion"]) else None,
+        baselines=list(figures.baselines(sweep)),
+        written=written,
+        plotly=Markup(plotly),
+        script=Markup(script),
+        hashes=[_csp_hash(plotly), _csp_hash(script)],
+    )
+
+
+def headline(sweep: Sweep, summary: pd.DataFrame) -> dict[str, Any]:
+    """Return what the first screen says: counts, data, seeds and hardware, and the configuration best on validation."""
+    parts = sweep.class_counts.sum()
+    judged = summary[summary["validation_accuracy_mean"].notna()].to_dict("records")
+    best = max(judged, key=lambda row: row["validation_accuracy_mean"], default=None)
+    planned = len(sweep.trials)
+    return {
+        "completed": len(sweep.completed),
+        "planned": planned,
+        "configurations": len(sweep.configurations),
+        "incomplete": [each for each in sweep.configurations if not each.complete],
+        "seeds": list(dict.fromkeys(seed for each in sweep.configurations for seed in each.planned_seeds)),
+        "images": {part: int(parts[part]) for part in ("train", "validation", "test")},
+        "hardware": _used(sweep, "device_name", "device"),
+        "best": best,
+    }
+
+
+def provenance(sweep: Sweep) -> dict[str, Any]:
+    """Return what is needed to check or repeat the sweep: versions, digests, commands and the configs."""
+    records = sweep.completed or sweep.failed
+    versions = {json.dumps(record.environment.get("versions", {}), sort_keys=True) for record in records}
+    one_each = {f"{record.model}/{record.strategy}": record.config for record in reversed(records)}
+    return {
+        "digests": {"images": sweep.split_file.images_digest, "split": sweep.split_digest}
+        | {f"weights of {record.model}": record.weights_digest for record in records},
+        "versions": [json.loads(text) for text in sorted(versions)],
+        "used": {
+            name: _used(sweep, name)
+            for name in ("device_name", "precision", "precision_reason", "threads", "normalisation", "host")
+        },
+        "fingerprint": dict(sweep.fingerprint),
+        "calls": [dict(call) | {"line": shlex.join(map(str, call.get("command", [])))} for call in sweep.calls],
+        "configs": {
+            name: json.dumps(one_each[name], indent=1, sort_keys=True, ensure_ascii=False)
+            for each in sweep.configurations
+            if (name := each.name) in one_each
+        },
+    }
+
+
+def json_data(drawing: Drawing) -> Markup:
+    """Return a figure's JSON for an inert script block: no `<` in it can end the block."""
+    content = drawing.figure.to_plotly_json()
+    text = json.dumps({"data": content["data"], "layout": content["layout"]}, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c"))
+
+
+def _galleries(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, Gallery]:
+    return {
+        "accuracy": Gallery(overview=figures.accuracy(sweep, tables["summary"])),
+        "classes": Gallery(overview=figures.class_f1(sweep, tables["per_class"])),
+        "confusion": Gallery(small=figures.confusion_matrices(sweep, tables["confusion"])),
+        "curves": Gallery(small=figures.curves(sweep)),
+        "efficiency": Gallery(
+            overview=figures.accuracy_by_time(sweep, tables["summary"], tables["efficiency"]),
+            small=figures.costs(sweep),
+        ),
+    }
+
+
+def _class_rows(per_class: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return one entry a configuration: its name, seeds, and F1 with half the seed interval by class."""
+    rows = []
+    for (model, strategy), table in per_class.groupby(["model", "strategy"], sort=False):
+        cells = [plus_minus(row, "f1", 100, 1) for row in table.to_dict("records")]
+        rows.append({"name": f"{model}/{strategy}", "n_seeds": int(table["n_seeds"].iloc[0]), "cells": cells})
+    return rows
+
+
+def _failure(record: TrialRecord) -> dict[str, Any]:
+    return {
+        "name": f"{record.model}/{record.strategy}",
+        "seed": record.seed,
+        "arm": record.arm,
+        "trial_id": record.trial_id,
+        "host": record.environment.get("host", ""),
+        "cause": cause(record),
+        "traceback": record.error.get("traceback", ""),
+    }
+
+
+def _used(sweep: Sweep, *names: str) -> list[str]:
+    """Return the different values of the first of `names` that each record's environment has."""
+    found = (
+        next((record.environment[name] for name in names if record.environment.get(name)), None)
+        for record in sweep.completed or sweep.failed
+    )
+    return list(dict.fromkeys(str(value) for value in found if value is not None))
+
+
+def _csp_hash(script: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -1,0 +1,310 @@
+"""The sweep's tables: computed from its records, written as CSV, Markdown and LaTeX.
+
+A value that does not exist (no completed seed, or an interval over a single one) is an empty cell.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from animefer_core.record import TrialRecord, write_atomically
+from sweep.frames import Configuration, Sweep, TestOutcomes
+from sweep.statistics import (
+    TotalInterval,
+    calibration_interval,
+    f1_values,
+    seed_interval,
+    total_interval,
+)
+from sweep.statistics.intervals import SMALLEST_CALIBRATION_SET
+
+LEVEL = 0.95
+TOTAL_METRICS = ("accuracy", "f1_macro", "f1_weighted", "loss")
+SEED_SUFFIXES = ("mean", "sd", "ci_low", "ci_high")
+TOTAL_SUFFIXES = ("total_ci_low", "total_ci_high")
+SUMMARY_COLUMNS = [
+    *("model", "strategy", "n_seeds", "n_planned"),
+    *(f"{metric}_{suffix}" for metric in TOTAL_METRICS for suffix in (*SEED_SUFFIXES, *TOTAL_SUFFIXES)),
+    *(f"ece_{suffix}" for suffix in SEED_SUFFIXES),
+    *("calibration_error", *(f"calibration_error_{suffix}" for suffix in TOTAL_SUFFIXES)),
+    *("percent_trainable", "epochs_run_mean", "seconds_per_epoch_mean", "images_per_second_mean"),
+    *("validation_accuracy_mean", "validation_loss_mean"),
+]
+EFFICIENCY_MEANS = (
+    "train_images_per_second",
+    "eval_images_per_second",
+    "latency_ms",
+    "peak_memory_bytes",
+    "parameters",
+    "trainable_parameters",
+    "flops_per_image",
+)
+EFFICIENCY_COLUMNS = [
+    *("model", "strategy", "n_seeds", "training_seconds_mean", "seconds_per_epoch_mean", "images_per_second_mean"),
+    *("percent_trainable", "epochs_run_mean"),
+    *(f"{name}_mean" for name in EFFICIENCY_MEANS),
+    "shared_device",
+]
+PER_CLASS_COLUMNS = [
+    *("model", "strategy", "class", "n_seeds", "support", "precision_mean", "recall_mean"),
+    *(f"f1_{suffix}" for suffix in SEED_SUFFIXES),
+]
+CONFUSION_COLUMNS = ["model", "strategy", "n_seeds", "true", "predicted", "count_mean", "share_mean", "share_sd"]
+
+Row = dict[str, Any]
+
+
+def all_tables(sweep: Sweep) -> dict[str, pd.DataFrame]:
+    """Return every table by its file's name, without the ending."""
+    return {
+        "summary": summary(sweep),
+        "per_class": per_class(sweep),
+        "confusion": confusion(sweep),
+        "efficiency": efficiency(sweep),
+        "trials": sweep.trials,
+    }
+
+
+def summary(sweep: Sweep) -> pd.DataFrame:
+    """Return one row a configuration: every metric's mean with its seed and total interval, and what it cost.
+
+    `<m>_ci_*` is Student's t over seeds on this test set; `<m>_total_ci_*` is for new seeds and new test images.
+    Metrics are fractions, the loss and `seconds` in nats and seconds, percent_trainable in percent.
+    """
+    return _frame([_summary_row(sweep, each) for each in sweep.configurations], SUMMARY_COLUMNS)
+
+
+def per_class(sweep: Sweep) -> pd.DataFrame:
+    """Return one row a configuration and class: mean precision, recall and F1, the F1 with its seed interval."""
+    rows = []
+    for each in sweep.configurations:
+        entries = [{entry["class"]: entry for entry in record.test["per_class"]} for record in each.records]
+        for name in sweep.classes if entries else ():
+            values = {key: [entry[name][key] for entry in entries] for key in ("precision", "recall", "f1")}
+            row = {"model": each.model, "strategy": each.strategy, "class": name, "n_seeds": len(entries)}
+            row |= {"support": entries[0][name]["support"]} | _over_seeds("f1", values["f1"])
+            row |= {f"{key}_mean": float(np.mean(values[key])) for key in ("precision", "recall")}
+            rows.append(row)
+    return _frame(rows, PER_CLASS_COLUMNS)
+
+
+def confusion(sweep: Sweep) -> pd.DataFrame:
+    """Return one row a configuration and pair of classes, averaged over seeds; shares are of the true class."""
+    blocks = []
+    for each in sweep.configurations:
+        if not each.records:
+            continue
+        counts = np.asarray([record.test["confusion"] for record in each.records], dtype=np.float64)
+        with np.errstate(invalid="ignore"):
+            shares = counts / counts.sum(axis=2, keepdims=True)
+        size = len(sweep.classes)
+        block = pd.DataFrame({"true": np.repeat(sweep.classes, size), "predicted": np.tile(sweep.classes, size)})
+        block = block.assign(model=each.model, strategy=each.strategy, n_seeds=len(counts))
+        block["count_mean"] = counts.mean(axis=0).ravel()
+        block["share_mean"] = shares.mean(axis=0).ravel()
+        block["share_sd"] = shares.std(axis=0, ddof=1).ravel() if len(counts) > 1 else np.nan
+        blocks.append(block[CONFUSION_COLUMNS])
+    return pd.concat(blocks, ignore_index=True) if blocks else _frame([], CONFUSION_COLUMNS)
+
+
+def efficiency(sweep: Sweep) -> pd.DataFrame:
+    """Return one row a configuration: means over seeds of time, throughput, memory and size.
+
+    `shared_device` is true where any of its trials shared the device, so that times are not those of a free one.
+    """
+    rows = []
+    for each in sweep.configurations:
+        row = {"model": each.model, "strategy": each.strategy, "n_seeds": len(each.records)} | _cost(each)
+        row["training_seconds_mean"] = _mean_of(each, lambda record: sum(e["seconds"] for e in record.history))
+        for name in EFFICIENCY_MEANS:
+            row[f"{name}_mean"] = _mean_of(each, _entry("efficiency", name))
+        if each.records:
+            row["shared_device"] = any(record.efficiency.get("shared_device") for record in each.records)
+        rows.append(row)
+    return _frame(rows, EFFICIENCY_COLUMNS)
+
+
+def write_tables(sweep: Sweep, directory: Path, formats: Collection[str] = ("csv", "md", "tex")) -> list[Path]:
+    """Write every table into `directory` in each format ("csv", "md", "tex") and return the files.
+
+    CSV holds all columns in full precision; Markdown and LaTeX are for reading: the summary as mean ± interval,
+    and no confusion table, which is long.
+    """
+    return write_frames(all_tables(sweep), directory, formats)
+
+
+def write_frames(tables: Mapping[str, pd.DataFrame], directory: Path, formats: Collection[str]) -> list[Path]:
+    """Write tables that `all_tables` returned; see `write_tables`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, table in tables.items():
+        for ending in formats:
+            if ending == "csv":
+                text = table.to_csv(index=False, lineterminator="\n")
+            elif name == "confusion":
+                continue
+            else:
+                text = WRITERS[ending](summary_in_words(table) if name == "summary" else _rounded(table))
+            path = directory / f"{name}.{ending}"
+            write_atomically(path, text.encode())
+            written.append(path)
+    return written
+
+
+def summary_in_words(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the summary as a reader wants it: percent, mean ± half the seed interval, and the total interval."""
+    rows = []
+    for row in table.to_dict("records"):
+        words: Row = {"configuration": f"{row['model']}/{row['strategy']}"}
+        words["seeds"] = f"{row['n_seeds']} of {row['n_planned']}"
+        for metric, title, scale, digits in DISPLAYED:
+            words[title] = plus_minus(row, metric, scale, digits)
+            words[f"{title}, total interval"] = total_range(row, metric, scale, digits)
+        words["trainable (%)"] = number(row["percent_trainable"], 1)
+        words["epochs"] = number(row["epochs_run_mean"], 1)
+        words["s/epoch"] = number(row["seconds_per_epoch_mean"], 1)
+        rows.append(words)
+    return pd.DataFrame(rows)
+
+
+DISPLAYED = (
+    ("accuracy", "accuracy (%)", 100, 1),
+    ("f1_macro", "macro F1 (%)", 100, 1),
+    ("loss", "loss", 1, 3),
+)
+"""(metric, title, factor, decimals) of the metrics that are shown with both intervals."""
+
+
+def number(value: Any, digits: int) -> str:
+    """Return a number with so many decimals, or nothing where there is none."""
+    return "" if value is None or pd.isna(value) else f"{value:.{digits}f}"
+
+
+def plus_minus(row: Mapping[Any, Any], metric: str, scale: float = 1, digits: int = 3) -> str:
+    """Return "mean ± half-width" of the seed interval; with a single seed the mean alone."""
+    mean, high = row[f"{metric}_mean"], row[f"{metric}_ci_high"]
+    if pd.isna(mean) or pd.isna(high):
+        return number(mean * scale, digits) if not pd.isna(mean) else ""
+    return f"{mean * scale:.{digits}f} ± {(high - mean) * scale:.{digits}f}"
+
+
+def total_range(row: Mapping[Any, Any], metric: str, scale: float = 1, digits: int = 3) -> str:
+    """Return "low to high" of the total interval, or nothing where there is none."""
+    low, high = row[f"{metric}_total_ci_low"], row[f"{metric}_total_ci_high"]
+    return "" if pd.isna(low) else f"{low * scale:.{digits}f} to {high * scale:.{digits}f}"
+
+
+def _summary_row(sweep: Sweep, configuration: Configuration) -> Row:
+    row: Row = {
+        "model": configuration.model,
+        "strategy": configuration.strategy,
+        "n_seeds": len(configuration.records),
+        "n_planned": len(configuration.planned_seeds),
+    }
+    row |= _cost(configuration)
+    outcomes = configuration.outcomes
+    if outcomes is None:
+        return row
+    for metric in (*TOTAL_METRICS, "ece"):
+        row |= _over_seeds(metric, configuration.values(metric))
+    for metric in ("accuracy", "loss"):
+        row[f"validation_{metric}_mean"] = _mean_of(configuration, _entry("validation", metric))
+    for metric, total in _totals(sweep, outcomes).items():
+        row |= {f"{metric}_total_ci_low": total.low, f"{metric}_total_ci_high": total.high}
+        if metric == "calibration_error":
+            row[metric] = total.mean
+    return row
+
+
+def _totals(sweep: Sweep, outcomes: TestOutcomes) -> dict[str, TotalInterval]:
+    """Return the total interval of every metric that has one; none for a single test image or group."""
+    groups = None if sweep.groups is None else sweep.groups[outcomes.images]
+    units = outcomes.labels.size if groups is None else np.unique(groups).size
+    if units < 2:
+        return {}
+    f1 = (outcomes.predicted, outcomes.labels, len(sweep.classes))
+    totals = {
+        "accuracy": total_interval(outcomes.correct, LEVEL, groups),
+        "f1_macro": total_interval(f1_values(*f1, "macro"), LEVEL, groups),
+        "f1_weighted": total_interval(f1_values(*f1, "weighted"), LEVEL, groups),
+        "loss": total_interval(outcomes.loss, LEVEL, groups),
+    }
+    if outcomes.labels.size >= SMALLEST_CALIBRATION_SET:
+        totals["calibration_error"] = calibration_interval(outcomes.confidence, outcomes.correct, LEVEL, groups)
+    return totals
+
+
+def _over_seeds(metric: str, values: list[float]) -> Row:
+    row: Row = {f"{metric}_mean": float(np.mean(values))}
+    interval = seed_interval(values, LEVEL)
+    if interval is not None:
+        row |= {f"{metric}_sd": interval.sd, f"{metric}_ci_low": interval.low, f"{metric}_ci_high": interval.high}
+    return row
+
+
+def _cost(configuration: Configuration) -> Row:
+    """Return what a configuration's trials cost: means over seeds, of the epochs' means where they are per epoch."""
+    return {
+        "percent_trainable": _mean_of(configuration, lambda record: record.percent_trainable),
+        "epochs_run_mean": _mean_of(configuration, lambda record: record.epochs_run),
+        "seconds_per_epoch_mean": _mean_of(configuration, lambda record: _epoch_mean(record, "seconds")),
+        "images_per_second_mean": _mean_of(configuration, lambda record: _epoch_mean(record, "images_per_second")),
+    }
+
+
+def _epoch_mean(record: TrialRecord, name: str) -> float | None:
+    return float(np.mean([epoch[name] for epoch in record.history])) if record.history else None
+
+
+def _entry(field: str, name: str) -> Callable[[TrialRecord], float | None]:
+    """Return what reads one entry of a record's efficiency{} or validation{}; None where it lacks it."""
+    return lambda record: getattr(record, field).get(name)
+
+
+def _mean_of(configuration: Configuration, value: Callable[[TrialRecord], float | None]) -> float | None:
+    """Return the mean over the completed seeds that have the value; None where none has."""
+    found = [number for record in configuration.records if (number := value(record)) is not None]
+    return float(np.mean(found)) if found else None
+
+
+def _frame(rows: list[Row], columns: list[str]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=columns)
+    measured = [name for name in columns if name.endswith(("_mean", "_sd", "_low", "_high", "_error", "_trainable"))]
+    return table.astype(dict.fromkeys(measured, "float64"))
+
+
+def _rounded(table: pd.DataFrame) -> pd.DataFrame:
+    return table.map(lambda value: f"{value:.4g}" if isinstance(value, float) and not pd.isna(value) else value)
+
+
+def _cells(table: pd.DataFrame) -> list[list[str]]:
+    return [["" if pd.isna(value) else str(value) for value in row] for row in table.itertuples(index=False)]
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    rows = [[str(name) for name in table.columns], ["---"] * len(table.columns), *_cells(table)]
+    lines = ["| " + " | ".join(cell.replace("\\", "\\\\").replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+LATEX = str.maketrans(
+    {char: f"\\{char}" for char in "&%$#_{}"}
+    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "±": r"$\pm$"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}"}
+)
+
+
+def _latex(table: pd.DataFrame) -> str:
+    """Return a booktabs table; needs \\usepackage{booktabs}."""
+    head, *body = [
+        " & ".join(cell.translate(LATEX) for cell in row) + r" \\"
+        for row in [[str(name) for name in table.columns], *_cells(table)]
+    ]
+    start = r"\begin{tabular}{" + "l" * len(table.columns) + "}"
+    return "\n".join([start, r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+WRITERS: Mapping[str, Callable[[pd.DataFrame], str]] = {"md": _markdown, "tex": _latex}

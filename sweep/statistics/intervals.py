@@ -1,0 +1,310 @@
+"""How far a configuration's mean may be from the truth, and which sources of chance the interval knows of.
+
+The raw material is a matrix y of shape (seeds, test images): 1 where that seed's model got that image right, or a
+per-image value whose mean is the metric. Two sources of chance stand in it:
+
+    seed_interval    the seeds alone: "trained again, on this same test set"
+    total_interval   seeds and test images: "trained again, on new images of the same kind"
+
+The training images are the same in every row, so neither interval knows of them.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+Floats = npt.NDArray[np.float64]
+
+CALIBRATION_BINS = 15
+SMALLEST_CALIBRATION_SET = 8
+# Rounding leaves mean squares near 1e-32 of the squared values where the true one is zero; a spread of a
+# million-millionth of the values is no spread.
+ROUNDING = 1e-24
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedInterval:
+    """Mean over seeds with Student's t interval: chance of the seeds alone, given this test set."""
+
+    mean: float
+    sd: float
+    """Standard deviation over seeds, R − 1 in the denominator."""
+    low: float
+    high: float
+    n_seeds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoWay:
+    """Variance components of the mean of a (seeds, units) matrix; a unit is a test image or a group of them."""
+
+    mean: float
+    ms_seed: float | None
+    """N/(R−1) Σ_s (Y_s. − Y..)²; None with one seed."""
+    ms_image: float
+    """R/(N−1) Σ_i (Y_.i − Y..)²."""
+    ms_residual: float | None
+    """Residual mean square, (R−1)(N−1) degrees of freedom; None with one seed."""
+    variance_of_mean: float
+    df: float | None
+    """Degrees of freedom of the variance; None where the variance is zero."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TotalInterval:
+    """Mean over seeds and test images with an interval for new seeds and new images."""
+
+    mean: float
+    low: float
+    high: float
+    df: float | None
+    """Degrees of freedom of the variance; None where the variance is zero."""
+    variance_of_mean: float
+    effective_n: float | None
+    """Independent draws that the matrix is worth, for a proportion; None for a mean."""
+    n_seeds: int
+    """With one seed the interval covers the test images only."""
+    n_images: int
+
+
+def seed_interval(values: Sequence[float] | Floats, level: float = 0.95) -> SeedInterval | None:
+    """Return Student's t interval of a metric's mean over seeds, or None for a single seed.
+
+    `values` is (seeds,), one finite number a seed, taken as independent and about normal (Student 1908).
+    Raises ValueError for no seed or a value that is no finite number.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.ndim != 1 or numbers.size == 0 or not np.isfinite(numbers).all():
+        raise ValueError("values must be one finite number a seed, at least one")
+    if numbers.size == 1:
+        return None
+    mean, sd = float(numbers.mean()), float(numbers.std(ddof=1))
+    half = _t_quantile(numbers.size - 1, level) * sd / math.sqrt(numbers.size)
+    return SeedInterval(mean=mean, sd=sd, low=mean - half, high=mean + half, n_seeds=int(numbers.size))
+
+
+def two_way(y: npt.ArrayLike) -> TwoWay:
+    """Return the two-way variance components of a (seeds, units) matrix's mean.
+
+    V = (MS_seed + MS_image − MS_res)/(R N), with Satterthwaite's (1946) degrees of freedom. V never falls below
+    max(MS_seed, MS_image)/(R N), which is a negative component set to zero; there the degrees of freedom are those
+    of the larger mean square. One seed: V = s²/N over units, N − 1 degrees of freedom.
+    Raises ValueError for fewer than two units.
+    """
+    values = np.asarray(y, dtype=np.float64)
+    if values.ndim != 2 or values.shape[0] < 1 or values.shape[1] < 2:
+        raise ValueError("y must be (seeds, units) with at least one seed and two test images or groups")
+    n_seeds, n_units = values.shape
+    grand, units = values.mean(), values.mean(axis=0)
+    nothing = ROUNDING * float(np.mean(values**2))
+    ms_image = _cut(n_seeds * np.sum((units - grand) ** 2) / (n_units - 1), nothing)
+    if n_seeds == 1:
+        return TwoWay(
+            mean=float(grand),
+            ms_seed=None,
+            ms_image=ms_image,
+            ms_residual=None,
+            variance_of_mean=ms_image / n_units,
+            df=n_units - 1.0 if ms_image > 0 else None,
+        )
+    seeds = values.mean(axis=1)
+    residual = values - seeds[:, None] - units + grand
+    ms_seed = _cut(n_units * np.sum((seeds - grand) ** 2) / (n_seeds - 1), nothing)
+    ms_residual = _cut(np.sum(residual**2) / ((n_seeds - 1) * (n_units - 1)), nothing)
+    total, df = _variance_and_df(ms_seed, ms_image, ms_residual, n_seeds, n_units)
+    return TwoWay(
+        mean=float(grand),
+        ms_seed=ms_seed,
+        ms_image=ms_image,
+        ms_residual=ms_residual,
+        variance_of_mean=total / (n_seeds * n_units),
+        df=df,
+    )
+
+
+def total_interval(y: npt.ArrayLike, level: float = 0.95, groups: npt.ArrayLike | None = None) -> TotalInterval:
+    """Return the interval of the mean for new seeds and new test images (new groups, where `groups` is given).
+
+    `y` is (seeds, images): booleans or 0/1 integers are a proportion, floats a mean. `groups` is (images,), an
+    integer a test image; images of one group are not independent and are counted as one unit.
+
+    A mean: Student's t on `two_way`'s variance and degrees of freedom. A proportion: Korn and Graubard's (1998)
+    interval, Clopper and Pearson's limits at an effective size n* = min(R N, p(1−p)/V (t_{N−1}/t_df)²), or N where p
+    is 0 or 1, V is 0 or there is one seed; inside [0, 1] and never of width zero. With groups their number takes the
+    place of N, save in the cap R N. One seed: test images only; covers 0.90 at two unstable seeds.
+    Raises ValueError for values that are not finite, integers beside 0 and 1, or fewer than two units.
+    """
+    matrix = np.asarray(y)
+    proportion = matrix.dtype.kind in "bui"
+    values = matrix.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("y holds a value that is no finite number")
+    if proportion and not np.isin(values, (0.0, 1.0)).all():
+        raise ValueError("y holds integers other than 0 and 1; give floats for a mean")
+    units = values if groups is None else group_values(values, groups)
+    parts = two_way(units)
+    n_seeds, n_images = values.shape
+    effective = None
+    if proportion:
+        mean = float(values.mean())
+        effective = _effective_size(mean, parts, units.shape, n_images, level)
+        low, high = _clopper_pearson(mean, effective, level)
+    else:
+        mean = parts.mean
+        half = _t_quantile(parts.df, level) * math.sqrt(parts.variance_of_mean) if parts.df else 0.0
+        low, high = mean - half, mean + half
+    return TotalInterval(
+        mean=mean,
+        low=low,
+        high=high,
+        df=parts.df,
+        variance_of_mean=parts.variance_of_mean,
+        effective_n=effective,
+        n_seeds=n_seeds,
+        n_images=n_images,
+    )
+
+
+def group_values(y: npt.ArrayLike, groups: npt.ArrayLike) -> Floats:
+    """Return the (seeds, groups) matrix Z_sg = Y.. + (G/N) Σ_{i in g} (Y_si − Y..), whose mean is that of y.
+
+    `y` is (seeds, images), `groups` (images,) integers; exact for groups of unequal size.
+    """
+    values, members = np.asarray(y, dtype=np.float64), np.asarray(groups)
+    if members.shape != values.shape[1:]:
+        raise ValueError("groups must hold one integer a test image")
+    names, number = np.unique(members, return_inverse=True)
+    grand = values.mean()
+    sums = np.stack([np.bincount(number, weights=row - grand, minlength=names.size) for row in values])
+    return np.asarray(grand + names.size / values.shape[1] * sums, dtype=np.float64)
+
+
+def f1_values(
+    predicted: npt.ArrayLike, labels: npt.ArrayLike, n_classes: int, average: Literal["macro", "weighted"] = "macro"
+) -> Floats:
+    """Return a (seeds, images) matrix whose mean over images is each seed's F1, for `total_interval`.
+
+    `predicted` is (seeds, images) and `labels` (images,) class numbers. First-order expansion of
+    F = Σ_c a_c F_c, F_c = 2 TP_c/(P_c + Q_c), in the images' weights: a_c = 1/C over the C classes with a test image
+    (macro; a class without one is left out for every seed alike) or P_c/N (weighted, whose a_c vary with the images
+    too). The value of an image is F plus N times its influence (Hampel 1974, the infinitesimal jackknife).
+    """
+    guesses, truth = np.asarray(predicted), np.asarray(labels)
+    n_images = truth.size
+    supports = np.bincount(truth, minlength=n_classes).astype(np.float64)
+    share = supports / n_images if average == "weighted" else (supports > 0) / np.count_nonzero(supports)
+    rows = []
+    for guess in guesses:
+        hit = guess == truth
+        both = supports + np.bincount(guess, minlength=n_classes)
+        both[both == 0] = 1.0
+        f1 = 2 * np.bincount(truth[hit], minlength=n_classes) / both
+        whole, slope = share @ f1, share * n_images / both
+        row = whole + 2 * hit * slope[truth] - (slope * f1)[truth] - (slope * f1)[guess]
+        rows.append(row + f1[truth] - whole if average == "weighted" else row)
+    return np.asarray(rows, dtype=np.float64)
+
+
+def log_probabilities(logits: npt.ArrayLike) -> Floats:
+    """Return the log-softmax over the last axis, in double precision."""
+    return np.asarray(special.log_softmax(np.asarray(logits, dtype=np.float64), axis=-1), dtype=np.float64)
+
+
+def loss_values(log_p: Floats, labels: npt.ArrayLike) -> Floats:
+    """Return every image's cross-entropy in nats, (seeds, images), from (seeds, images, classes) log-probabilities."""
+    return np.asarray(-np.take_along_axis(log_p, np.asarray(labels)[None, :, None], axis=-1)[..., 0])
+
+
+def brier_values(log_p: Floats, labels: npt.ArrayLike) -> Floats:
+    """Return every image's Brier score Σ_c (p_c − 1[c is true])² (Brier 1950; 0 to 2), (seeds, images)."""
+    truth = np.eye(log_p.shape[-1])[np.asarray(labels)]
+    return np.asarray(np.sum((np.exp(log_p) - truth) ** 2, axis=-1))
+
+
+def calibration_values(confidence: npt.ArrayLike, correct: npt.ArrayLike) -> Floats:
+    """Return a (seeds, images) matrix whose mean is the debiased squared calibration error of each seed.
+
+    `confidence` (top probability) and `correct` are (seeds, images). Per seed: min(15, N // 4) bins of equal mass,
+    the image of rank r in bin r·b // N, ties in their order; in a bin d = confidence − correct has mean m, variance
+    s² and n images, and m² − s²/n is the debiased square (Kumar, Liang and Ma 2019); an image's value adds its
+    influence 2 m (d − m). Raises ValueError below 8 images.
+    """
+    sure = np.asarray(confidence, dtype=np.float64)
+    gap = sure - np.asarray(correct, dtype=np.float64)
+    n_images = gap.shape[1]
+    if n_images < SMALLEST_CALIBRATION_SET:
+        raise ValueError(f"calibration needs at least {SMALLEST_CALIBRATION_SET} test images")
+    n_bins = min(CALIBRATION_BINS, n_images // 4)
+    of_rank = np.arange(n_images) * n_bins // n_images
+    counts = np.bincount(of_rank)
+    values = np.empty_like(gap)
+    for row, (certainty, d) in enumerate(zip(sure, gap, strict=True)):
+        bins = np.empty(n_images, dtype=np.intp)
+        bins[np.argsort(certainty, kind="stable")] = of_rank
+        mean = np.bincount(bins, weights=d) / counts
+        away = d - mean[bins]
+        variance = np.bincount(bins, weights=away**2) / (counts - 1)
+        values[row] = 2 * mean[bins] * away + (mean**2 - variance / counts)[bins]
+    return values
+
+
+def calibration_interval(
+    confidence: npt.ArrayLike, correct: npt.ArrayLike, level: float = 0.95, groups: npt.ArrayLike | None = None
+) -> TotalInterval:
+    """Return the debiased root-mean-square calibration error with its total interval.
+
+    `total_interval` on `calibration_values`; mean and limits are cut at 0 and their roots taken. The variance stays
+    that of the squared error. Raises ValueError below 8 images.
+    """
+    squared = total_interval(calibration_values(confidence, correct), level, groups)
+    return TotalInterval(
+        mean=math.sqrt(max(0.0, squared.mean)),
+        low=math.sqrt(max(0.0, squared.low)),
+        high=math.sqrt(max(0.0, squared.high)),
+        df=squared.df,
+        variance_of_mean=squared.variance_of_mean,
+        effective_n=None,
+        n_seeds=squared.n_seeds,
+        n_images=squared.n_images,
+    )
+
+
+def _cut(mean_square: Any, nothing: float) -> float:
+    return float(mean_square) if mean_square > nothing else 0.0
+
+
+def _variance_and_df(
+    ms_seed: float, ms_image: float, ms_residual: float, n_seeds: int, n_units: int
+) -> tuple[float, float | None]:
+    """Return R N times the variance of the mean, and its degrees of freedom."""
+    total, largest = ms_seed + ms_image - ms_residual, max(ms_seed, ms_image)
+    if largest == 0:
+        return 0.0, None
+    if total < largest:
+        return largest, float(n_seeds - 1 if ms_seed >= ms_image else n_units - 1)
+    spread = ms_seed**2 / (n_seeds - 1) + ms_image**2 / (n_units - 1) + ms_residual**2 / ((n_seeds - 1) * (n_units - 1))
+    return total, total**2 / spread
+
+
+def _t_quantile(df: float | None, level: float) -> float:
+    return float(special.stdtrit(df, (1 + level) / 2))
+
+
+def _effective_size(mean: float, parts: TwoWay, shape: tuple[int, ...], n_images: int, level: float) -> float:
+    n_seeds, n_units = shape
+    if n_seeds == 1 or mean in (0.0, 1.0) or parts.variance_of_mean == 0:
+        return float(n_units)
+    ratio = _t_quantile(n_units - 1, level) / _t_quantile(parts.df, level)
+    return min(float(n_seeds * n_images), mean * (1 - mean) / parts.variance_of_mean * ratio**2)
+
+
+def _clopper_pearson(mean: float, n: float, level: float) -> tuple[float, float]:
+    hits, tail = n * mean, (1 - level) / 2
+    low = float(special.betaincinv(hits, n - hits + 1, tail)) if mean > 0 else 0.0
+    high = float(special.betaincinv(hits + 1, n - hits, 1 - tail)) if mean < 1 else 1.0
+    return low, high

@@ -1,0 +1,258 @@
+"""Planted sweeps: folders of records with known outcomes, written in a blink and without training anything."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from animefer_core.config import RANDOM_WEIGHTS, Streams, TrialConfig
+from animefer_core.data.catalog import BadImage, Catalog, CatalogImage, Duplicates
+from animefer_core.data.split import Split, split_digest, write_split_file
+from animefer_core.record import Predictions, TrialRecord, write_record
+from animefer_core.training.strategies import STUDY
+
+EMOTIONS = ("Angry", "Embarrassed", "Happy", "Psycho-Crazy", "Sad", "Scared")
+PARTS = ("train", "validation", "test")
+WEIGHTS = "ab" * 32
+NO_DUPLICATES = Duplicates()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to plant; the defaults are a small finished sweep."""
+
+    models: Sequence[str] = ("resnet18", "vit_s_16")
+    strategies: Sequence[str] = ("linear_probe", "full")
+    seeds: Sequence[int] = (42, 1, 2)
+    classes: Sequence[str] = EMOTIONS
+    per_class: tuple[int, int, int] = (8, 4, 5)
+    """Train, validation and test images of every class."""
+    epochs: int = 3
+    missing: Sequence[tuple[str, str, int]] = ()
+    """(model, strategy, seed) of planned trials without a record."""
+    failed: Sequence[tuple[str, str, int]] = ()
+    """(model, strategy, seed) of trials with a failed record."""
+    weights_digest: str = WEIGHTS
+    groups: Sequence[str | None] | None = None
+    """A group an image, in the order of the images."""
+    skipped: Sequence[tuple[str, str]] = ()
+    """(path, reason) of files left out."""
+    duplicates: Duplicates = NO_DUPLICATES
+    environment: Mapping[int, Mapping[str, Any]] | None = None
+    """Seed -> entries of environment{} that differ from the usual ones."""
+    error: Mapping[str, str] | None = None
+    """type, message and traceback of the failed trials."""
+
+
+def plant(folder: Path, plan: Plan | None = None) -> Path:
+    """Write a sweep's folder as the plan says and return it; the same plan gives the same bytes."""
+    plan = plan or Plan()
+    images, parts = _images(plan)
+    split = Split(parts=parts, digest=split_digest(images, parts))
+    catalog = Catalog(
+        root=Path("faces"),
+        classes=tuple(sorted(plan.classes)),
+        images=images,
+        bad=tuple(BadImage(path=path, reason=reason) for path, reason in plan.skipped),
+        duplicates=plan.duplicates,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_split_file(folder / "split.json", catalog, [split])
+    names = [(m, s, seed) for m in plan.models for s in plan.strategies for seed in plan.seeds]
+    configs = {name: _config(plan, split.digest, *name) for name in names}
+    for name, config in configs.items():
+        if name not in plan.missing:
+            write_record(folder / "trials", _record(plan, catalog, split, config, name in plan.failed))
+    _write_plan(folder, plan, catalog, configs)
+    return folder
+
+
+def _images(plan: Plan) -> tuple[tuple[CatalogImage, ...], tuple[str, ...]]:
+    rows = [
+        (f"{name}/{part}_{number}.png", name, part)
+        for name in sorted(plan.classes)
+        for part, count in zip(PARTS, plan.per_class, strict=True)
+        for number in range(count)
+    ]
+    groups = plan.groups or [None] * len(rows)
+    images = tuple(
+        CatalogImage(path=path, label=label, sha256=hashlib.sha256(path.encode()).hexdigest(), group=group)
+        for (path, label, _), group in zip(rows, groups, strict=True)
+    )
+    return images, tuple(part for _, _, part in rows)
+
+
+def _config(plan: Plan, digest: str, model: str, strategy: str, seed: int) -> TrialConfig:
+    return TrialConfig(
+        model=model,
+        strategy=STUDY[strategy],
+        streams=Streams(init=seed, order=seed, augmentation=seed),
+        split_digest=digest,
+        weights_digest=plan.weights_digest,
+        epochs_cap=plan.epochs,
+    )
+
+
+def _record(plan: Plan, catalog: Catalog, split: Split, config: TrialConfig, failed: bool) -> TrialRecord:
+    common: dict[str, Any] = {
+        "trial_id": config.trial_id,
+        "model": config.model,
+        "strategy": config.strategy.name,
+        "seed": config.seed,
+        "arm": config.arm,
+        "config": config.as_dict(),
+        "split_digest": split.digest,
+        "weights_digest": config.weights_digest,
+        "environment": _environment(plan, config.seed),
+    }
+    if failed:
+        error = plan.error or {"type": "OutOfMemoryError", "message": "no room for 2 GiB", "traceback": "line 1"}
+        return TrialRecord(**common, status="failed", error=error)
+    predictions = _predictions(catalog, split, config)
+    test = metrics(predictions.test_logits, predictions.test_labels, catalog.classes)
+    share = {"linear_probe": 0.1, "full": 100.0}.get(config.strategy.name, 40.0)
+    return TrialRecord(
+        **common,
+        status="completed",
+        epochs_run=plan.epochs,
+        best_epoch=plan.epochs,
+        percent_trainable=share,
+        history=_history(plan, config, share),
+        validation=metrics(predictions.validation_logits, predictions.validation_labels, catalog.classes),
+        test=test | {"met_at": "2026-01-02T03:04:05+00:00"},
+        efficiency=_efficiency(config, share),
+        predictions=predictions,
+    )
+
+
+def _skill(config: TrialConfig) -> float:
+    """Return how far the right class's logit stands out; differs by model and strategy, and a little by seed."""
+    digest = hashlib.sha256(f"{config.model}/{config.strategy.name}".encode()).digest()
+    return 1.0 + digest[0] / 128 + 0.1 * (config.seed % 5)
+
+
+def _predictions(catalog: Catalog, split: Split, config: TrialConfig) -> Predictions:
+    # An image is hard for every model alike, so that configurations are correlated as real ones are.
+    difficulty = np.random.default_rng(7).normal(size=(len(catalog.images), len(catalog.classes)))
+    noise = np.random.default_rng(int(config.trial_id, 16)).normal(size=difficulty.shape)
+    number = {name: place for place, name in enumerate(catalog.classes)}
+    labels = np.asarray([number[image.label] for image in catalog.images], dtype=np.int64)
+    logits = difficulty + 0.7 * noise
+    logits[np.arange(labels.size), labels] += _skill(config)
+    rows = {part: split.rows(part) for part in PARTS}
+    return Predictions(
+        validation_logits=logits[rows["validation"]].astype(np.float32),
+        validation_labels=labels[rows["validation"]],
+        validation_index=rows["validation"],
+        test_logits=logits[rows["test"]].astype(np.float32),
+        test_labels=labels[rows["test"]],
+        test_index=rows["test"],
+    )
+
+
+def metrics(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], classes: Sequence[str]) -> dict[str, Any]:
+    """Return the metrics of a record's validation{} or test{}, ECE over 15 bins of equal mass."""
+    scores = logits.astype(np.float64)
+    scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    guess = scores.argmax(axis=1)
+    table = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    np.add.at(table, (labels, guess), 1)
+    hits, support, called = np.diag(table), table.sum(axis=1), table.sum(axis=0)
+    precision, recall = hits / np.maximum(called, 1), hits / np.maximum(support, 1)
+    f1 = 2 * hits / np.maximum(support + called, 1)
+    confidence, right = np.exp(scores.max(axis=1)), guess == labels
+    bins = np.array_split(np.argsort(confidence, kind="stable"), min(15, labels.size // 4))
+    return {
+        "accuracy": float(right.mean()),
+        "loss": float(-scores[np.arange(labels.size), labels].mean()),
+        "precision_macro": float(precision.mean()),
+        "recall_macro": float(recall.mean()),
+        "f1_macro": float(f1.mean()),
+        "f1_weighted": float(f1 @ support / support.sum()),
+        "ece": float(sum(abs((confidence[rows] - right[rows]).sum()) for rows in bins) / labels.size),
+        "per_class": [
+            {"class": name, "precision": p, "recall": r, "f1": f, "support": n}
+            for name, p, r, f, n in zip(
+                classes, precision.tolist(), recall.tolist(), f1.tolist(), support.tolist(), strict=True
+            )
+        ],
+        "confusion": table.tolist(),
+    }
+
+
+def _history(plan: Plan, config: TrialConfig, share: float) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(int(config.trial_id, 16))
+    return [
+        {
+            "epoch": epoch,
+            "train_loss": 1.7 / epoch**0.5,
+            "validation_loss": 1.8 / epoch**0.4 + 0.05 * rng.normal(),
+            "validation_accuracy": float(np.clip(0.2 + 0.4 * (1 - 1 / epoch) + 0.03 * rng.normal(), 0, 1)),
+            "seconds": 1.0 + share / 50 + 0.1 * rng.random(),
+            "images_per_second": 100 - share / 2 + rng.random(),
+            "percent_trainable": share,
+            "learning_rates": {"head": 1e-3, "backbone": 1e-4},
+        }
+        for epoch in range(1, plan.epochs + 1)
+    ]
+
+
+def _efficiency(config: TrialConfig, share: float) -> dict[str, Any]:
+    parameters = {"resnet18": 11_179_590, "resnet50": 23_520_326, "vit_b_16": 85_803_270}.get(config.model, 21_667_974)
+    return {
+        "train_images_per_second": 100 - share / 2,
+        "eval_images_per_second": 250.0,
+        "latency_ms": parameters / 2e6,
+        "peak_memory_bytes": parameters * 16,
+        "parameters": parameters,
+        "trainable_parameters": round(parameters * share / 100),
+        "flops_per_image": parameters * 160,
+        "shared_device": False,
+    }
+
+
+def _environment(plan: Plan, seed: int) -> dict[str, Any]:
+    usual = {
+        "device": "cpu",
+        "device_name": "Planted Processor",
+        "precision": "fp32",
+        "precision_reason": "asked for",
+        "threads": 1,
+        "versions": {"python": "3.12.3", "torch": "2.11.0", "torchvision": "0.26.0", "timm": "1.0.20"},
+        "host": "planted-host",
+        "normalisation": "study",
+    }
+    return usual | dict((plan.environment or {}).get(seed, {}))
+
+
+def _write_plan(
+    folder: Path, plan: Plan, catalog: Catalog, configs: Mapping[tuple[str, str, int], TrialConfig]
+) -> None:
+    content = {
+        "name": "planted",
+        "images_digest": catalog.images_digest,
+        "fingerprint": {"image_size": 224, "torch": "2.11", "torchvision": "0.26", "timm": "1.0"},
+        "planned": [
+            {"trial_id": config.trial_id, "model": model, "strategy": strategy, "seed": seed, "arm": "all"}
+            for (model, strategy, seed), config in configs.items()
+        ],
+        "calls": [
+            {
+                "at": "2026-01-02T03:00:00+00:00",
+                "command": ["animefer", "sweep", "--data", "faces"],
+                "preset": "paper",
+                "data": "faces",
+                "host": "planted-host",
+                "settings": {"seeds": list(plan.seeds), "epochs": plan.epochs},
+            }
+        ],
+    }
+    (folder / "sweep.json").write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+__all__ = ["EMOTIONS", "RANDOM_WEIGHTS", "Plan", "metrics", "plant"]
