@@ -12,6 +12,7 @@ Symbolic links are followed.
 import hashlib
 import os
 import unicodedata
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -123,8 +124,7 @@ def read_images(
     except OSError as error:
         raise InputError(f"{error.filename} cannot be read: {error.strerror}; make it readable") from error
     pixels = np.empty((len(files), 3, size, size), dtype=np.uint8)
-    with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as pool:
-        results = list(pool.map(partial(_read_file, root, pixels), range(len(files)), files))
+    results = _read_files(root, files, pixels)
     good = [row for row, result in enumerate(results) if isinstance(result, CatalogImage)]
     images = tuple(result for result in results if isinstance(result, CatalogImage))
     bad = tuple(result for result in results if isinstance(result, BadImage))
@@ -171,7 +171,11 @@ def _list_files(root: Path) -> list[_File]:
         raise InputError(f"{root} is not a folder; {_WANTED}")
     given = _part_folders(root)
     files = [
-        _File(path=path.relative_to(root).as_posix(), label=unicodedata.normalize("NFC", folder.name), part=part)
+        _File(
+            path=path.relative_to(root).as_posix(),
+            label=_printable(unicodedata.normalize("NFC", folder.name)),
+            part=part,
+        )
         for part, place in (given.items() if given else [(None, root)])
         for folder in _class_folders(place)
         for path in _image_files(folder, {_identity(root), _identity(place)})
@@ -235,6 +239,14 @@ def _identity(folder: Path) -> tuple[int, int]:
     """Return what tells a folder from all others, whichever links lead to it."""
     status = folder.stat()
     return status.st_dev, status.st_ino
+
+
+def _read_files(root: Path, files: Sequence[_File], pixels: Pixels) -> list[CatalogImage | BadImage]:
+    """Read the files on several threads, each into its row of the pixels; results in the files' order."""
+    # Pillow warns of broken metadata in images that are whole.
+    with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as pool:
+        warnings.filterwarnings("ignore", module="PIL")
+        return list(pool.map(partial(_read_file, root, pixels), range(len(files)), files))
 
 
 def _read_file(root: Path, pixels: Pixels, row: int, file: _File) -> CatalogImage | BadImage:

@@ -77,9 +77,10 @@ def _open(content: bytes) -> Image.Image:
 def _upright(image: Image.Image) -> Image.Image:
     """Return the image decoded and turned by its EXIF orientation, or raise BadImageError."""
     try:
-        return ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
     except Exception as error:  # Pillow raises nearly anything on damaged data
         raise BadImageError(f"is damaged or cut short: {error}") from error
+    return image
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -111,8 +112,8 @@ def _eight_bit(values: npt.NDArray[np.generic]) -> Pixels:
 def _centre_square(image: Image.Image, size: int) -> Image.Image:
     """Return the centre square of the image scaled to (size, size).
 
-    The same pixels as torchvision's Resize(size) and CenterCrop(size), but only they are computed: a scaled strip of
-    1 by 100,000 pixels would not fit in memory.
+    It is what torchvision's Resize(size) and CenterCrop(size) give, to one level in 255, but nothing outside the
+    square is computed: a strip of 1 by 100,000 pixels would not fit in memory once scaled.
     """
     width, height = (max(size, int(size * side / min(image.size))) for side in image.size)
     left, top = round((width - size) / 2), round((height - size) / 2)

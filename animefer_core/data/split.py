@@ -98,9 +98,10 @@ def _cut(
     """
     names = list(shares)
     sets = _inseparable(catalog.images, pool)
-    room = part_counts(Counter(catalog.images[row].label for row in pool), list(shares.values()))
+    sizes = Counter(catalog.images[row].label for row in pool)
     left = Counter(label for rows in sets for label in {catalog.images[row].label for row in rows})
-    _check_enough(catalog, room, left, len(names))
+    _check_enough(catalog, sizes, left, len(names))
+    room = part_counts(sizes, list(shares.values()))
     empty = {label: set(range(len(names))) for label in room}
     parts: dict[int, str] = {}
     for rows in sets:
@@ -146,8 +147,9 @@ def part_counts(sizes: Mapping[str, int], shares: Sequence[float]) -> dict[str, 
     for label in sorted(sizes):
         exact = portions * sizes[label]
         count = np.floor(exact + 1e-9).astype(int)
-        for _ in range(sizes[label] - int(count.sum())):
-            count[np.argmax(np.round(behind + exact - count, 9))] += 1
+        between = exact - count > 1e-9
+        need = np.where(between, np.round(behind + exact - count, 9), -np.inf)
+        count[np.argsort(-need, kind="stable")[: sizes[label] - int(count.sum())]] += 1
         for part in np.flatnonzero(count == 0):
             count[np.argmax(count)] -= 1
             count[part] = 1
@@ -156,13 +158,14 @@ def part_counts(sizes: Mapping[str, int], shares: Sequence[float]) -> dict[str, 
     return counts
 
 
-def _check_enough(catalog: Catalog, sizes: Mapping[str, Sequence[int]], sets: Mapping[str, int], parts: int) -> None:
+def _check_enough(catalog: Catalog, sizes: Mapping[str, int], sets: Mapping[str, int], parts: int) -> None:
     """Raise InputError for a class with fewer sets of images than parts."""
     for label in sorted(sizes):
         if sets[label] < parts:
+            alike = f", of which only {sets[label]} are neither copies nor of one group" * (sets[label] < sizes[label])
             raise InputError(
-                f"class {label} of {catalog.root} has {sum(sizes[label])} images, {sets[label]} of them different, and "
-                f"a split needs at least {parts}; add images or remove the class"
+                f"class {label} of {catalog.root} has too few images to split: {sizes[label]}{alike}, "
+                f"where at least {parts} are needed; add images or remove the class"
             )
 
 
