@@ -19,6 +19,10 @@ from animefer_core.config import Views
 TRIES = 10
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 GRAY = (0.299, 0.587, 0.114)
+TRUNCATED = 0.5 / 255
+"""Pillow drops what is below a whole level of 255 after each colour operation: half a level on average."""
+CACHED = 2**18
+"""Floats of a piece of a batch on a CPU: the steps from crop to erasure pass over it while it is in the cache."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Colours = tuple[float, float, float]
@@ -108,6 +112,18 @@ def training_views(
 
     The order is the study's: crop and resize, flip, jitter, rotate, normalise, erase.
     """
+    piece = max(1, CACHED // (3 * size**2)) if pixels.device.type == "cpu" else len(pixels)
+    made = [
+        _views_of(pixels[first : first + piece], draws.rows(slice(first, first + piece)), views, size, mean, std)
+        for first in range(0, len(pixels), piece)
+    ]
+    return torch.cat(made)
+
+
+def _views_of(
+    pixels: torch.Tensor, draws: ViewDraws, views: Views, size: int, mean: Colours, std: Colours
+) -> torch.Tensor:
+    """Return what `training_views` does, all images in one piece."""
     images = _crop(pixels, draws, size)
     if views.brightness or views.contrast or views.saturation or views.hue:
         images = _jitter(images, draws)
@@ -121,7 +137,7 @@ def training_views(
 
 
 def evaluation_views(pixels: torch.Tensor, size: int, mean: Colours, std: Colours) -> torch.Tensor:
-    """Return the normalised centre (B, 3, size, size), float32, of uint8 pixels (B, 3, S, S) with S of at least size."""
+    """Return the normalised centre (B, 3, size, size), float32, of uint8 pixels (B, 3, S, S), S ≥ size."""
     first = round((pixels.shape[-1] - size) / 2)
     centre = pixels[..., first : first + size, first : first + size]
     return _normalise(centre.float().div_(255), mean, std)
@@ -144,7 +160,7 @@ def _crop(pixels: torch.Tensor, draws: ViewDraws, size: int) -> torch.Tensor:
     rows = _resizing(top, height, np.zeros_like(draws.flip), side, size, pixels.device)
     columns = _resizing(left, width, draws.flip, side, size, pixels.device)
     across = pixels.flatten(1, 2).float() @ columns.div_(255).mT
-    return torch.matmul(rows[:, None], across.unflatten(1, (3, side)))
+    return torch.matmul(rows[:, None], across.view(-1, 3, side, size))
 
 
 def _resizing(start: Array, length: Array, reverse: Array, side: int, size: int, device: torch.device) -> torch.Tensor:
@@ -153,21 +169,18 @@ def _resizing(start: Array, length: Array, reverse: Array, side: int, size: int,
     Each output pixel is the mean of the input under a triangle as wide as the reduction, at least two pixels:
     the antialiased bilinear filter of Pillow and torchvision.
     """
-    scale = length[:, None] / size
-    support = np.maximum(scale, 1.0)
-    output = np.where(reverse[:, None], np.arange(size)[::-1], np.arange(size))
-    centre = (output + 0.5) * scale
-    taps = math.ceil(2 * support.max()) + 1
-    first = np.floor(centre - support).astype(int)
-    index = first[:, :, None] + np.arange(taps)
-    inside = (index >= 0) & (index < length[:, None, None])
-    weight = np.maximum(0, 1 - np.abs(index + 0.5 - centre[:, :, None]) / support[:, :, None]) * inside
-    weight /= weight.sum(axis=2, keepdims=True)
-    column = np.clip(index + start[:, None, None], 0, side - 1)
-    matrices = torch.zeros(len(start), size, side, device=device)
-    return matrices.scatter_add_(
-        2, torch.from_numpy(column).to(device), torch.from_numpy(weight.astype(np.float32)).to(device)
-    )
+    scale = length / size
+    taps = math.ceil(2 * max(1.0, scale.max())) + 1
+    columns = np.stack([start, length, scale, np.maximum(scale, 1), reverse]).astype(np.float32)
+    start_, length_, scale_, support, reverse_ = torch.from_numpy(columns).to(device)[:, :, None, None]
+    output = torch.arange(0.5, size, device=device)[:, None]
+    centre = torch.where(reverse_ > 0, size - output, output) * scale_
+    index = (centre - support).floor_() + torch.arange(taps, device=device)
+    weight = (1 - (index + 0.5 - centre).abs_() / support).clamp_min_(0)
+    weight *= (index >= 0) & (index < length_)
+    weight /= weight.sum(dim=2, keepdim=True)
+    column = (index + start_).clamp_(0, side - 1).long()
+    return torch.zeros(len(start), size, side, device=device).scatter_add_(2, column, weight)
 
 
 def _jitter(images: torch.Tensor, draws: ViewDraws) -> torch.Tensor:
@@ -181,9 +194,10 @@ def _jitter(images: torch.Tensor, draws: ViewDraws) -> torch.Tensor:
     for place in range(4):
         operation = draws.order[:, place]
         factor = np.take_along_axis(draws.factors, operation[:, None], axis=1)[:, 0]
-        matrix, offset = _colour_step(operation, factor, colours, gray)
-        colours = torch.baddbmm(offset, matrix, colours).clamp_(0, 1)
         hue = np.flatnonzero(operation == HUE)
+        if hue.size < len(operation):
+            matrix, offset = _colour_step(operation, factor, colours, gray)
+            colours = torch.baddbmm(offset, matrix, colours).clamp_(0, 1)
         if hue.size:
             index = torch.from_numpy(hue).to(images.device)
             shift = torch.from_numpy(factor[hue].astype(np.float32)).to(images.device)
@@ -196,40 +210,42 @@ def _colour_step(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return matrices (B, 3, 3) and offsets (B, 3, 1) of each image's operation; the identity for hue."""
     own = np.where(operation == HUE, 1.0, factor)
+    lost = np.where(own == 1, 0.0, TRUNCATED)
     to_gray = np.where(operation == SATURATION, 1 - own, 0.0)
     to_mean = np.where(operation == CONTRAST, 1 - own, 0.0)
-    own, to_gray, to_mean = torch.from_numpy(np.stack([own, to_gray, to_mean]).astype(np.float32)).to(colours.device)
-    eye = torch.eye(3, device=colours.device)
-    matrix = own[:, None, None] * eye + to_gray[:, None, None] * gray
-    mean = colours.mean(dim=2) @ gray
-    return matrix, (to_mean * mean)[:, None, None].expand(-1, 3, 1)
+    columns = np.stack([own, to_gray, to_mean, lost]).astype(np.float32)
+    own_, to_gray_, to_mean_, lost_ = torch.from_numpy(columns).to(colours.device)[:, :, None, None]
+    matrix = own_ * torch.eye(3, device=colours.device) + to_gray_ * gray
+    mean = (colours.mean(dim=2) @ gray)[:, None, None]
+    return matrix, (to_mean_ * mean - lost_).expand(-1, 3, 1)
 
 
 def _shift_hue(colours: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
     """Return colours (B, 3, P) in 0 to 1 with the hue moved by a share of the circle (B,), value and chroma kept.
 
-    On the colour hexagon a hue is a place from 0 to 6, at which red, green and blue are trapezoids.
+    On the colour hexagon a hue is a place from -3 to 3 (red at 0, green at 2, blue at -2) whose size is
+    1 + (green + blue - red - least) / chroma and whose sign is that of green - blue; along it, what a channel
+    lacks of the greatest is a trapezoid of chroma's height around the place opposite to its own.
     """
     red, green, blue = colours.unbind(1)
-    value = colours.amax(1)
-    chroma = value - colours.amin(1)
-    place = torch.where(
-        value == red, green - blue, torch.where(value == green, blue - red + 2 * chroma, red - green + 4 * chroma)
-    )
-    place = place / chroma.clamp_min(1e-12) + 6 * shift[:, None]
+    value, least = colours.amax(1), colours.amin(1)
+    chroma = value - least
+    place = (green + blue).sub_(red).sub_(least).div_(chroma.clamp_min(1e-12)).add_(1)
+    place = place.copysign_(green - blue).add_(6 * shift[:, None])
     shifted = torch.empty_like(colours)
-    for channel, middle in enumerate((3.0, 5.0, 1.0)):
-        # The share of the chroma that a channel lacks is a trapezoid around the place opposite to its own.
-        distance = torch.remainder(place - middle + 3, 6).sub_(3).abs_()
-        shifted[:, channel] = value - chroma * (2 - distance).clamp_(0, 1)
+    # Places up to 3 beyond the circle's seam still come out right: each lack is even, and clamped on both sides.
+    lacks = [2 - (place.abs() - 3).abs_(), *(((place + own).abs_() - 3).abs_() - 1 for own in (1, -1))]
+    for channel, lack in enumerate(lacks):
+        torch.addcmul(value, chroma, lack.clamp_(0, 1), value=-1, out=shifted[:, channel])
     return shifted
 
 
 def _rotate(images: torch.Tensor, angle: Array) -> torch.Tensor:
-    """Return images (B, 3, H, W) turned counter-clockwise about their centre by degrees (B,), corners black."""
-    radians = np.deg2rad(angle)
-    cosine, sine, zero = np.cos(radians), np.sin(radians), np.zeros_like(radians)
-    inverse = np.stack([np.stack([cosine, -sine, zero], axis=1), np.stack([sine, cosine, zero], axis=1)], axis=1)
-    matrices = torch.from_numpy(inverse.astype(np.float32)).to(images.device)
-    grid = functional.affine_grid(matrices, list(images.shape), align_corners=False)
-    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    """Return images (B, 3, H, H) turned counter-clockwise about their centre by degrees (B,), corners black."""
+    side = images.shape[-1]
+    radians = np.deg2rad(angle).astype(np.float32)
+    cosine, sine = torch.from_numpy(np.stack([np.cos(radians), np.sin(radians)])).to(images.device)[:, :, None, None]
+    line = torch.arange(1 - side, side, 2, device=images.device) / side
+    x, y = cosine * line - sine * line[:, None], sine * line + cosine * line[:, None]
+    turned = functional.grid_sample(images, torch.stack((x, y), dim=3), padding_mode="border", align_corners=False)
+    return turned.mul_(torch.maximum(x.abs_(), y.abs_()).le_(1)[:, None])
