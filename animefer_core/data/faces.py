@@ -38,7 +38,7 @@ Spread = tuple[float, float] | Mapping[Any, float]
 
 DRAWING_VERSION = 1  # raised by whoever changes what is drawn: an older folder is then no longer the same set
 MANIFEST = ".faces.json"
-FRAME = 2.6  # units across a square image at scale 1: the head fills three quarters of it
+FRAME = 2.45  # units across a square image at scale 1: the head fills four fifths of it
 OVERSAMPLING = 2
 BLACK, WHITE = (20, 20, 20), (255, 255, 255)
 
@@ -59,7 +59,7 @@ class Pose:
     shift: tuple[float, float]
     """Displacement of the head in units, x and y."""
     scale: float
-    """1: the head fills three quarters of the image."""
+    """1: the head fills four fifths of the image's width."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,27 +149,27 @@ class Face:
 
 RECIPES: Mapping[str, Mapping[str, Spread]] = {
     "Angry": {
-        "brow_slope": (0.22, 0.42),
+        "brow_slope": (0.14, 0.42),
         "brow_height": (-0.10, 0.0),
         "brow_bend": (-0.04, 0.06),
         "brow_offset": (-0.03, 0.03),
         "eyes": {"open": 0.92, "closed": 0.04, "squeezed": 0.04},
-        "eye_open": (0.6, 0.95),
-        "lid_slope": (0.12, 0.36),
+        "eye_open": (0.6, 1.05),
+        "lid_slope": (0.04, 0.34),
         "iris_size": (0.6, 0.85),
         "gaze": (-0.4, 0.4),
         "gaze_down": (-0.2, 0.3),
-        "mouth": {"frown": 0.3, "grit": 0.25, "shout": 0.25, "wave": 0.08, "grin": 0.06, "small_o": 0.06},
-        "mouth_width": (0.22, 0.4),
-        "mouth_open": (0.12, 0.26),
+        "mouth": {"frown": 0.3, "grit": 0.22, "shout": 0.25, "wave": 0.1, "grin": 0.07, "small_o": 0.06},
+        "mouth_width": (0.26, 0.48),
+        "mouth_open": (0.14, 0.28),
         "blush": {0.0: 0.6, 0.4: 0.2, 0.8: 0.2},
         "tears": {"none": 0.95, "drops": 0.05},
         "sweat": {0: 0.85, 1: 0.15},
-        "vein": {True: 0.4, False: 0.6},
+        "vein": {True: 0.3, False: 0.7},
         "gloom": {True: 0.08, False: 0.92},
     },
     "Embarrassed": {
-        "brow_slope": (-0.34, -0.08),
+        "brow_slope": (-0.34, -0.02),
         "brow_height": (0.0, 0.14),
         "brow_bend": (0.0, 0.08),
         "brow_offset": (-0.05, 0.05),
@@ -177,16 +177,16 @@ RECIPES: Mapping[str, Mapping[str, Spread]] = {
         "eye_open": (0.75, 1.05),
         "lid_slope": (-0.16, 0.04),
         "iris_size": (0.6, 0.9),
-        "gaze": {-0.9: 0.4, -0.6: 0.05, 0.0: 0.1, 0.6: 0.05, 0.9: 0.4},
+        "gaze": {-0.9: 0.37, -0.5: 0.05, 0.0: 0.16, 0.5: 0.05, 0.9: 0.37},
         "gaze_down": (0.0, 0.6),
-        "mouth": {"wave": 0.42, "smile": 0.24, "small_o": 0.14, "open_smile": 0.1, "frown": 0.1},
-        "mouth_width": (0.14, 0.32),
-        "mouth_open": (0.08, 0.18),
+        "mouth": {"wave": 0.36, "smile": 0.26, "small_o": 0.12, "open_smile": 0.14, "frown": 0.12},
+        "mouth_width": (0.2, 0.4),
+        "mouth_open": (0.1, 0.2),
         "blush": {0.4: 0.05, 0.8: 0.3, 1.0: 0.65},
-        "tears": {"none": 0.92, "drops": 0.08},
+        "tears": {"none": 0.88, "drops": 0.12},
         "sweat": {0: 0.5, 1: 0.35, 2: 0.15},
-        "vein": {False: 1.0},
-        "gloom": {False: 1.0},
+        "vein": {True: 0.03, False: 0.97},
+        "gloom": {True: 0.03, False: 0.97},
     },
     "Happy": {
         "brow_slope": (-0.12, 0.06),
@@ -200,11 +200,11 @@ RECIPES: Mapping[str, Mapping[str, Spread]] = {
         "gaze": {-0.9: 0.05, -0.3: 0.2, 0.0: 0.5, 0.3: 0.2, 0.9: 0.05},
         "gaze_down": (-0.2, 0.3),
         "mouth": {"smile": 0.34, "open_smile": 0.58, "grin": 0.08},
-        "mouth_width": (0.24, 0.44),
-        "mouth_open": (0.14, 0.28),
-        "blush": {0.0: 0.45, 0.4: 0.25, 0.8: 0.2, 1.0: 0.1},
-        "tears": {"none": 0.95, "drops": 0.05},
-        "sweat": {0: 0.92, 1: 0.08},
+        "mouth_width": (0.28, 0.52),
+        "mouth_open": (0.15, 0.3),
+        "blush": {0.0: 0.4, 0.4: 0.22, 0.8: 0.22, 1.0: 0.16},
+        "tears": {"none": 0.93, "drops": 0.07},
+        "sweat": {0: 0.88, 1: 0.12},
         "vein": {False: 1.0},
         "gloom": {False: 1.0},
     },
@@ -216,12 +216,12 @@ RECIPES: Mapping[str, Mapping[str, Spread]] = {
         "eyes": {"open": 0.5, "ring": 0.28, "spiral": 0.22},
         "eye_open": (1.0, 1.2),
         "lid_slope": (-0.1, 0.14),
-        "iris_size": (0.14, 0.26),
+        "iris_size": (0.14, 0.32),
         "gaze": (-0.3, 0.3),
         "gaze_down": (-0.3, 0.3),
         "mouth": {"grin": 0.72, "open_smile": 0.24, "shout": 0.04},
-        "mouth_width": (0.44, 0.6),
-        "mouth_open": (0.2, 0.32),
+        "mouth_width": (0.47, 0.62),
+        "mouth_open": (0.22, 0.34),
         "blush": {0.0: 0.6, 0.4: 0.2, 0.8: 0.2},
         "tears": {"none": 0.95, "drops": 0.05},
         "sweat": {0: 0.85, 1: 0.15},
@@ -229,7 +229,7 @@ RECIPES: Mapping[str, Mapping[str, Spread]] = {
         "gloom": {True: 0.4, False: 0.6},
     },
     "Sad": {
-        "brow_slope": (-0.38, -0.16),
+        "brow_slope": (-0.38, -0.12),
         "brow_height": (-0.06, 0.08),
         "brow_bend": (-0.02, 0.06),
         "brow_offset": (-0.03, 0.03),
@@ -239,47 +239,47 @@ RECIPES: Mapping[str, Mapping[str, Spread]] = {
         "iris_size": (0.6, 0.9),
         "gaze": (-0.5, 0.5),
         "gaze_down": (0.1, 0.8),
-        "mouth": {"frown": 0.62, "wave": 0.14, "shout": 0.12, "small_o": 0.08, "tremble": 0.04},
-        "mouth_width": (0.16, 0.32),
-        "mouth_open": (0.08, 0.2),
-        "blush": {0.0: 0.5, 0.4: 0.3, 0.8: 0.2},
-        "tears": {"none": 0.28, "drops": 0.36, "streams": 0.36},
-        "sweat": {0: 0.92, 1: 0.08},
+        "mouth": {"frown": 0.58, "wave": 0.16, "shout": 0.12, "small_o": 0.08, "tremble": 0.06},
+        "mouth_width": (0.2, 0.4),
+        "mouth_open": (0.1, 0.22),
+        "blush": {0.0: 0.5, 0.4: 0.2, 0.8: 0.3},
+        "tears": {"none": 0.36, "drops": 0.34, "streams": 0.3},
+        "sweat": {0: 0.85, 1: 0.15},
         "vein": {False: 1.0},
         "gloom": {True: 0.1, False: 0.9},
     },
     "Scared": {
         "brow_slope": (-0.34, -0.1),
-        "brow_height": (0.08, 0.24),
+        "brow_height": (0.04, 0.22),
         "brow_bend": (0.0, 0.1),
         "brow_offset": (-0.04, 0.04),
         "eyes": {"open": 0.92, "squeezed": 0.08},
         "eye_open": (0.98, 1.2),
         "lid_slope": (-0.14, 0.02),
-        "iris_size": (0.26, 0.5),
+        "iris_size": (0.26, 0.56),
         "gaze": (-0.5, 0.5),
         "gaze_down": (-0.3, 0.3),
         "mouth": {"tremble": 0.55, "shout": 0.14, "small_o": 0.14, "wave": 0.1, "frown": 0.07},
-        "mouth_width": (0.22, 0.42),
-        "mouth_open": (0.12, 0.26),
+        "mouth_width": (0.26, 0.45),
+        "mouth_open": (0.14, 0.28),
         "blush": {0.0: 0.75, 0.4: 0.15, 0.8: 0.1},
         "tears": {"none": 0.72, "drops": 0.28},
-        "sweat": {0: 0.2, 1: 0.3, 2: 0.3, 3: 0.2},
+        "sweat": {0: 0.3, 1: 0.3, 2: 0.25, 3: 0.15},
         "vein": {False: 1.0},
-        "gloom": {True: 0.55, False: 0.45},
+        "gloom": {True: 0.45, False: 0.55},
     },
 }
 EMOTIONS: tuple[str, ...] = tuple(sorted(RECIPES))
 
 POSE: Mapping[str, Spread] = {
-    "tilt": (-11.0, 11.0),
+    "tilt": (-9.0, 9.0),
     "turn": (-1.0, 1.0),
     "nod": (-0.5, 0.8),
-    "scale": (0.9, 1.1),
+    "scale": (0.92, 1.08),
 }
 LOOKS: Mapping[str, Spread] = {
     "style": {"colour": 0.5, "line": 0.22, "screentone": 0.28},
-    "accessory": {"none": 0.58, "ribbon": 0.15, "clip": 0.15, "glasses": 0.12},
+    "accessory": {"none": 0.6, "ribbon": 0.16, "clip": 0.16, "glasses": 0.08},
     "background": {"plain": 0.3, "gradient": 0.25, "rays": 0.15, "dots": 0.15, "stripes": 0.15},
     "side": {-1: 0.5, 1: 0.5},
     "line": (0.03, 0.045),
@@ -318,19 +318,19 @@ TAILS: Mapping[str, Points] = {
 }
 # Tips of the locks over the forehead, from left to right; between two tips the hair rises in an arch.
 FRINGES: Mapping[str, Points] = {
-    "straight": _points("-1.06,.5 -.88,-.22 -.55,-.3 -.2,-.26 .16,-.32 .5,-.26 .88,-.22 1.06,.5"),
-    "parted": _points("-1.08,.6 -.86,-.02 -.6,-.2 -.36,-.45 0,-.95 .36,-.45 .6,-.2 .86,-.02 1.08,.6"),
-    "swept": _points("-1.06,.45 -.86,-.3 -.5,-.5 -.1,-.42 .3,-.34 .66,-.2 .92,0 1.08,.5"),
-    "spiky": _points("-1.08,.35 -.8,-.1 -.46,-.36 -.12,-.14 .22,-.38 .54,-.1 .84,-.3 1.08,.35"),
-    "central": _points("-1.06,.7 -.9,-.1 -.66,-.36 -.3,-.42 .04,.02 .34,-.42 .68,-.36 .9,-.1 1.06,.7"),
-    "high": _points("-1.06,.2 -.88,-.35 -.6,-.6 -.2,-.66 .2,-.66 .6,-.6 .88,-.35 1.06,.2"),
-    "curtain": _points("-1.1,.9 -.94,.3 -.78,-.1 -.55,-.4 0,-.98 .55,-.4 .78,-.1 .94,.3 1.1,.9"),
+    "straight": _points("-1.06,.5 -.88,-.1 -.55,-.2 -.2,-.16 .16,-.22 .5,-.16 .88,-.1 1.06,.5"),
+    "parted": _points("-1.08,.6 -.86,.02 -.62,-.12 -.36,-.35 0,-.85 .36,-.35 .62,-.12 .86,.02 1.08,.6"),
+    "swept": _points("-1.06,.45 -.88,-.2 -.52,-.36 -.1,-.3 .3,-.22 .66,-.1 .92,.05 1.08,.5"),
+    "spiky": _points("-1.08,.35 -.8,0 -.46,-.26 -.12,-.06 .22,-.28 .54,-.02 .84,-.2 1.08,.35"),
+    "central": _points("-1.06,.7 -.9,-.02 -.66,-.26 -.32,-.3 .04,.06 .36,-.3 .68,-.26 .9,-.02 1.06,.7"),
+    "high": _points("-1.06,.2 -.88,-.25 -.6,-.48 -.2,-.54 .2,-.54 .6,-.48 .88,-.25 1.06,.2"),
+    "curtain": _points("-1.1,.9 -.95,.3 -.8,-.02 -.55,-.3 0,-.88 .55,-.3 .8,-.02 .95,.3 1.1,.9"),
 }
 # Half-width of the jaw at y = 0.62, half-width of the chin at 0.92, and y of the chin.
 HEADS: Mapping[str, tuple[float, float, float]] = {
     "round": (0.78, 0.38, 1.06),
-    "oval": (0.72, 0.32, 1.12),
-    "pointed": (0.66, 0.2, 1.16),
+    "oval": (0.72, 0.34, 1.1),
+    "pointed": (0.66, 0.28, 1.12),
     "square": (0.8, 0.46, 1.1),
 }
 # Half-width and half-height of an eye, and how much higher its outer corner lies.
@@ -352,7 +352,7 @@ def draw_parameters(emotion: str, rng: np.random.Generator) -> Face:
     """Return the parameters of a random face showing `emotion`, one of `EMOTIONS`."""
     return Face(
         looks=_draw_looks(rng),
-        pose=Pose(**_draw(POSE, rng), shift=(float(rng.uniform(-0.1, 0.1)), float(rng.uniform(-0.1, 0.1)))),
+        pose=Pose(**_draw(POSE, rng), shift=(float(rng.uniform(-0.07, 0.07)), float(rng.uniform(-0.07, 0.07)))),
         expression=Expression(**_draw(RECIPES[emotion], rng)),
     )
 
@@ -495,23 +495,27 @@ class Pen:
         angle = math.radians(self.pose.tilt)
         across = x * math.cos(angle) - y * math.sin(angle)
         down = x * math.sin(angle) + y * math.cos(angle)
-        return [tuple(point) for point in np.stack([across, down], axis=1) * self.unit + self.middle]
+        placed = np.stack([across, down], axis=1) * self.unit + self.middle
+        return [(across, down) for across, down in placed.tolist()]
 
     def fill(self, points: Points, colour: Colour, line: float | None = None) -> None:
         """Fill an outline and ink its edge; `line` is the edge's width in units, 0 for none."""
-        self.draw.polygon(self.place(points), fill=colour)
+        placed = self.place(points)
+        self.draw.polygon(placed, fill=colour)
         width = self.line if line is None else line
         if width:
-            self.stroke(np.vstack([points, points[:1]]), width)
+            self._line([*placed, placed[0]], width, self.ink)
 
     def stroke(self, points: Points, width: float, colour: Colour | None = None) -> None:
-        """Draw a line with round ends, `width` units wide."""
+        """Draw a line with round ends, `width` units wide, in ink unless another colour is given."""
+        self._line(self.place(points), width, colour or self.ink)
+
+    def _line(self, placed: list[tuple[float, float]], width: float, colour: Colour) -> None:
         pixels = max(1, round(width * self.unit))
-        placed = self.place(points)
-        colour = colour or self.ink
-        self.draw.line(placed, fill=colour, width=pixels, joint="curve")
+        # Rounded joints take most of the time of drawing, and cannot be seen on thin lines.
+        self.draw.line(placed, fill=colour, width=pixels, joint="curve" if pixels > 7 else None)
+        radius = pixels / 2 - 0.5
         for x, y in (placed[0], placed[-1]):
-            radius = pixels / 2 - 0.5
             self.draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
 
 
@@ -532,7 +536,8 @@ def _smooth(points: npt.ArrayLike, closed: bool = False) -> Points:
 
 
 def _at(x: float, y: float, points: npt.ArrayLike) -> Points:
-    return np.asarray(points, dtype=np.float64) + np.array([x, y])
+    moved: Points = np.asarray(points, dtype=np.float64) + np.array([x, y])
+    return moved
 
 
 def _mirrored(half: npt.ArrayLike) -> Points:
@@ -584,8 +589,8 @@ def render(face: Face, size: tuple[int, int] | None = None) -> Image.Image:
 def _screentone(image: Image.Image, distance: float) -> Image.Image:
     """Turn greys between ink and paper into rows of dots at 45 degrees, the darker the larger."""
     grey = np.asarray(image.convert("L"))
-    down, across = np.mgrid[: grey.shape[0], : grey.shape[1]] * (np.pi * math.sqrt(2) / distance)
-    screen = 127.5 + 63.75 * (np.cos(across + down) + np.cos(across - down))
+    down, across = (np.cos(np.arange(length) * np.pi * math.sqrt(2) / distance) for length in grey.shape)
+    screen = 127.5 * (1 + np.outer(down, across))
     inked = np.where(grey < 45, BLACK[0], np.where((grey < 250) & (screen > grey), BLACK[0] + 40, 255))
     return Image.fromarray(inked.astype(np.uint8)).convert("RGB")
 
@@ -736,8 +741,8 @@ def _brow(pen: Pen, face: Face, palette: Palette, side: int) -> None:
     slope = expression.brow_slope
     inner, middle, outer = (0.14, y + slope / 2), (0.44, y - expression.brow_bend), (0.74, y - slope / 2)
     points = _smooth([(side * x, y) for x, y in (inner, middle, outer)])
-    pen.stroke(points, 0.15, palette.skin)
-    pen.stroke(points, 0.085)
+    pen.stroke(points, 0.16, palette.skin)
+    pen.stroke(points, 0.11)
 
 
 def _eye(pen: Pen, face: Face, palette: Palette, side: int) -> None:
@@ -823,19 +828,19 @@ def _mad_eye(pen: Pen, kind: str, centre: tuple[float, float], radius: float) ->
 
 
 def _smile(pen: Pen, _: Palette, width: float, openness: float) -> None:
-    pen.stroke(_smooth([(-width, MOUTH_Y - 0.05), (0, MOUTH_Y + 0.6 * openness), (width, MOUTH_Y - 0.05)]), 0.07)
+    pen.stroke(_smooth([(-width, MOUTH_Y - 0.05), (0, MOUTH_Y + 0.6 * openness), (width, MOUTH_Y - 0.05)]), 0.09)
 
 
 def _frown(pen: Pen, _: Palette, width: float, openness: float) -> None:
-    pen.stroke(_smooth([(-width, MOUTH_Y + 0.1), (0, MOUTH_Y + 0.1 - openness), (width, MOUTH_Y + 0.1)]), 0.07)
+    pen.stroke(_smooth([(-width, MOUTH_Y + 0.1), (0, MOUTH_Y + 0.1 - openness), (width, MOUTH_Y + 0.1)]), 0.09)
 
 
 def _wavy(pen: Pen, _: Palette, width: float, openness: float) -> None:
-    pen.stroke(_wave(-width, width, MOUTH_Y, 0.25 * openness + 0.02, 2), 0.065)
+    pen.stroke(_wave(-width, width, MOUTH_Y, 0.25 * openness + 0.03, 2), 0.08)
 
 
 def _small_o(pen: Pen, palette: Palette, width: float, openness: float) -> None:
-    pen.fill(_ellipse(0, MOUTH_Y + 0.02, 0.06 + 0.2 * width, 0.05 + 0.5 * openness), palette.mouth, line=0.05)
+    pen.fill(_ellipse(0, MOUTH_Y + 0.02, 0.07 + 0.22 * width, 0.07 + 0.55 * openness), palette.mouth, line=0.05)
 
 
 def _open_smile(pen: Pen, palette: Palette, width: float, openness: float) -> None:
