@@ -5,6 +5,7 @@ told apart without red-green vision, and never carry a meaning alone: marks and 
 text, grid and paper are left to the page, which knows whether it is light or dark.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,27 +65,18 @@ def accuracy(sweep: Sweep, summary: Table) -> Drawing:
     for place, (strategy, group) in enumerate(_by_strategy(rows)):
         style = {"color": COLOURS[place % len(COLOURS)], "symbol": MARKS[place % len(MARKS)]}
         traces += _accuracy_traces(sweep, strategy, group, style)
-    for name, value, dash in baselines(sweep):
-        traces.append(
-            go.Scatter(
-                x=[100 * value] * 2,
-                y=[-0.6, len(rows) - 0.4],
-                mode="lines",
-                line={"color": GREY, "dash": dash, "width": 1.5},
-                name=f"{name}, {100 * value:.1f} %",
-                hoverinfo="name",
-            )
-        )
+    traces += [_baseline(name, 100 * value, dash, len(rows)) for name, value, dash in baselines(sweep)]
     height = 110 + 34 * len(rows)
+    spread = [end for trace in traces for end in (min(trace.x), max(trace.x))]
+    spread += [100 * row["accuracy_total_ci_low"] for _, row in rows if _there(row["accuracy_total_ci_low"])]
+    axis = {"title": {"text": "test accuracy (%)"}, "range": [max(-2, min(spread) - 4), 102]}
     layout = _rows_axis([f"{row['model']}/{row['strategy']}" for _, row in rows])
-    figure = go.Figure(traces, layout | {"height": height, "xaxis": {"title": {"text": "test accuracy (%)"}}})
-    best = max(rows, key=lambda row: row[1]["accuracy_mean"])[1]
+    means = [100 * row["accuracy_mean"] for _, row in rows]
     return Drawing(
         key="figure-accuracy",
         title="Test accuracy by configuration",
-        description=f"Means from {100 * min(row['accuracy_mean'] for _, row in rows):.1f} to "
-        f"{100 * best['accuracy_mean']:.1f} percent; the table of results holds every number.",
-        figure=figure,
+        description=f"Means from {min(means):.1f} to {max(means):.1f} percent; the table beneath holds every number.",
+        figure=go.Figure(traces, layout | {"height": height, "xaxis": axis}),
         height=height,
     )
 
@@ -111,9 +103,7 @@ def curves(sweep: Sweep) -> list[Drawing]:
                     key=f"figure-curve-{number}-{metric.replace('_', '-')}",
                     title=f"{model}: {title}",
                     description=f"Mean over seeds by epoch, {len(traces)} lines and bands.",
-                    figure=go.Figure(
-                        traces, {"xaxis": {"title": {"text": "epoch"}}, "yaxis": {"title": {"text": title}}}
-                    ),
+                    figure=go.Figure(traces, {"xaxis": _epochs_axis(history), "yaxis": {"title": {"text": title}}}),
                     height=320,
                 )
             )
@@ -136,7 +126,7 @@ def confusion_matrices(sweep: Sweep, confusion: Table) -> list[Drawing]:
                 for guess, share, spread, count in zip(
                     sweep.classes,
                     square["share_mean"][row],
-                    [f" (SD {100 * sd:.1f})" if sd == sd else "" for sd in square["share_sd"][row]],
+                    [f" (SD {100 * sd:.1f})" if _there(sd) else "" for sd in square["share_sd"][row]],
                     square["count_mean"][row],
                     strict=True,
                 )
@@ -168,7 +158,7 @@ def class_f1(sweep: Sweep, per_class: Table) -> Drawing:
             f"{plain(model)}/{plain(strategy)}<br>{plain(name)}: F1 {mean[row, column]:.3f}"
             + (
                 f" (seed interval {low[row, column]:.3f} to {high[row, column]:.3f})"
-                if low[row, column] == low[row, column]
+                if _there(low[row, column])
                 else ""
             )
             for column, name in enumerate(sweep.classes)
@@ -208,7 +198,7 @@ def costs(sweep: Sweep) -> list[Drawing]:
                 key=f"figure-cost-{key}",
                 title=title.capitalize(),
                 description="The table beneath holds every number.",
-                figure=_bars([each.name for each in done], seeds, title, height),
+                figure=_bars([each.name for each in done], seeds, height),
                 height=height,
             )
         )
@@ -247,6 +237,17 @@ def accuracy_by_time(sweep: Sweep, summary: Table, efficiency: Table) -> Drawing
         description="One mark a configuration; time on a logarithmic scale.",
         figure=go.Figure(traces, axes),
         height=400,
+    )
+
+
+def _baseline(name: str, percent: float, dash: str, n_rows: int) -> go.Scatter:
+    return go.Scatter(
+        x=[percent, percent],
+        y=[-0.6, n_rows - 0.4],
+        mode="lines",
+        line={"color": GREY, "dash": dash, "width": 1.5},
+        name=f"{name}, {percent:.1f} %",
+        hoverinfo="name",
     )
 
 
@@ -301,9 +302,14 @@ def _accuracy_words(row: Mapping[Any, Any]) -> str:
         f"{100 * row['accuracy_mean']:.1f} %, {row['n_seeds']} of {row['n_planned']} seeds",
     ]
     for name, prefix in (("seed interval", "accuracy_ci"), ("total interval", "accuracy_total_ci")):
-        if row[f"{prefix}_low"] == row[f"{prefix}_low"]:
+        if _there(row[f"{prefix}_low"]):
             lines.append(f"{name} {100 * row[f'{prefix}_low']:.1f} to {100 * row[f'{prefix}_high']:.1f} %")
     return "<br>".join(lines)
+
+
+def _epochs_axis(history: Table) -> dict[str, Any]:
+    """Return an axis with at most ten ticks, on whole epochs."""
+    return {"title": {"text": "epoch"}, "tick0": 1, "dtick": math.ceil(history["epoch"].max() / 10)}
 
 
 def _curve(history: Table, metric: str, scale: float, strategy: str, place: int) -> list[go.Scatter]:
@@ -347,7 +353,7 @@ def _curve(history: Table, metric: str, scale: float, strategy: str, place: int)
     ]
 
 
-def _bars(names: Sequence[str], seeds: Sequence[Sequence[float]], title: str, height: int) -> go.Figure:
+def _bars(names: Sequence[str], seeds: Sequence[Sequence[float]], height: int) -> go.Figure:
     means = [float(np.mean(values)) if values else None for values in seeds]
     dots = [(value, place) for place, values in enumerate(seeds) for value in values]
     bars = go.Bar(
@@ -366,13 +372,13 @@ def _bars(names: Sequence[str], seeds: Sequence[Sequence[float]], title: str, he
         hoverinfo="x",
     )
     layout = _rows_axis(names) | {"height": height, "showlegend": False, "bargap": 0.35}
-    return go.Figure([bars, marks], layout | {"xaxis": {"title": {"text": title}, "rangemode": "tozero"}})
+    return go.Figure([bars, marks], layout | {"xaxis": {"rangemode": "tozero"}})
 
 
 def _heat_map(z: Any, template: str, hover: list[list[str]], columns: Sequence[str], rows: Sequence[str]) -> go.Figure:
     """Return a heat map of percentages from 0 to 100; the page gives its colour axis the scale of its theme."""
     heat = go.Heatmap(
-        z=[[None if value != value else float(value) for value in row] for row in z],
+        z=[[float(value) if _there(value) else None for value in row] for row in z],
         x=list(range(len(columns))),
         y=list(range(len(rows))),
         texttemplate=template if len(rows) * len(columns) <= CELLS_WITH_TEXT else None,
@@ -407,7 +413,11 @@ def _whisker(plus: Sequence[float], thickness: float, minus: Sequence[float] | N
 
 
 def _length(value: float) -> float:
-    return value if value == value else 0.0
+    return value if _there(value) else 0.0
+
+
+def _there(value: float) -> bool:
+    return not math.isnan(value)
 
 
 def _half(row: Mapping[Any, Any]) -> float:

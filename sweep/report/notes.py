@@ -26,14 +26,10 @@ def notes(sweep: Sweep) -> list[Note]:
 
 
 def _unfinished(sweep: Sweep) -> Iterator[Note]:
-    lacking = [
-        f"{each.name}: {len(each.records)} of {len(each.planned_seeds)} seeds"
-        for each in sweep.configurations
-        if not each.complete
-    ]
+    lacking = sum(not each.complete for each in sweep.configurations)
     if lacking:
-        text = f"{_count(len(lacking), 'configuration is', 'configurations are')} incomplete; means over fewer seeds "
-        yield Note(code="incomplete", text=text + "are not paired with the others seed by seed.", items=lacking)
+        text = f"{_count(lacking, 'configuration is', 'configurations are')} incomplete: a mean over fewer seeds "
+        yield Note(code="incomplete", text=text + "cannot be compared with the others seed by seed.")
 
 
 def _random_weights(sweep: Sweep) -> Iterator[Note]:

@@ -100,6 +100,7 @@ def headline(sweep: Sweep, summary: pd.DataFrame) -> dict[str, Any]:
         "images": {part: int(parts[part]) for part in ("train", "validation", "test")},
         "hardware": _used(sweep, "device_name", "device"),
         "best": best,
+        "compared": len(judged),
     }
 
 

@@ -4,6 +4,7 @@ A value that does not exist (no completed seed, or an interval over a single one
 """
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -228,13 +229,18 @@ def _totals(sweep: Sweep, outcomes: TestOutcomes) -> dict[str, TotalInterval]:
     f1 = (outcomes.predicted, outcomes.labels, len(sweep.classes))
     totals = {
         "accuracy": total_interval(outcomes.correct, LEVEL, groups),
-        "f1_macro": total_interval(f1_values(*f1, "macro"), LEVEL, groups),
-        "f1_weighted": total_interval(f1_values(*f1, "weighted"), LEVEL, groups),
+        "f1_macro": _inside(total_interval(f1_values(*f1, "macro"), LEVEL, groups)),
+        "f1_weighted": _inside(total_interval(f1_values(*f1, "weighted"), LEVEL, groups)),
         "loss": total_interval(outcomes.loss, LEVEL, groups),
     }
     if outcomes.labels.size >= SMALLEST_CALIBRATION_SET:
         totals["calibration_error"] = calibration_interval(outcomes.confidence, outcomes.correct, LEVEL, groups)
     return totals
+
+
+def _inside(interval: TotalInterval) -> TotalInterval:
+    """Return the interval cut to what an F1 can be; that loses no coverage."""
+    return replace(interval, low=max(0.0, interval.low), high=min(1.0, interval.high))
 
 
 def _over_seeds(metric: str, values: list[float]) -> Row:

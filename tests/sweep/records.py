@@ -166,7 +166,7 @@ def metrics(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], clas
     precision, recall = hits / np.maximum(called, 1), hits / np.maximum(support, 1)
     f1 = 2 * hits / np.maximum(support + called, 1)
     confidence, right = np.exp(scores.max(axis=1)), guess == labels
-    bins = np.array_split(np.argsort(confidence, kind="stable"), min(15, labels.size // 4))
+    bins = np.array_split(np.argsort(confidence, kind="stable"), max(1, min(15, labels.size // 4)))
     return {
         "accuracy": float(right.mean()),
         "loss": float(-scores[np.arange(labels.size), labels].mean()),

@@ -7,11 +7,11 @@
   const template = () => {
     const axis = {gridcolor: colour("--line"), linecolor: colour("--line"), zerolinecolor: colour("--line"),
                   automargin: true, ticks: ""};
-    return {layout: {
+    return {data: {heatmap: [{textfont: {color: colour("--ink")}}]}, layout: {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: {family: getComputedStyle(document.body).fontFamily, size: 12, color: colour("--ink")},
       xaxis: axis, yaxis: axis, margin: {l: 8, r: 12, t: 8, b: 8}, hovermode: "closest",
-      legend: {orientation: "h", x: 0, y: 1.02, xanchor: "left", yanchor: "bottom"},
+      legend: {orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom"},
       coloraxis: {colorscale: [[0, colour("--heat-0")], [0.5, colour("--heat-1")], [1, colour("--heat-2")]]},
       hoverlabel: {align: "left", bgcolor: colour("--card"), bordercolor: colour("--line"), font: {color: colour("--ink")}},
     }};

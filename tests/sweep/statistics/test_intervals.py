@@ -1,0 +1,263 @@
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn.metrics import f1_score
+
+from sweep.statistics import (
+    brier_values,
+    calibration_interval,
+    calibration_values,
+    f1_values,
+    group_values,
+    log_probabilities,
+    loss_values,
+    seed_interval,
+    total_interval,
+    two_way,
+)
+
+FIXTURES = Path(__file__).parents[3].parent / "shared" / "fixtures.json"
+
+
+@pytest.fixture(scope="module")
+def fixtures() -> dict[str, Any]:
+    if not FIXTURES.exists():
+        pytest.skip("../shared/fixtures.json is not beside the project")
+    return {entry["name"]: entry for entry in json.loads(FIXTURES.read_text())}
+
+
+def matrix(seed: int, n_seeds: int = 5, n_images: int = 40) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    difficulty = rng.normal(size=n_images)
+    return rng.normal(size=(n_seeds, n_images)) + difficulty > -0.5
+
+
+def test_seed_interval_is_the_published_one(fixtures):
+    entry = fixtures["student_t_interval"]
+    interval = seed_interval(entry["input"], entry["level"])
+    assert interval is not None
+    assert {name: getattr(interval, name) for name in entry["expected"]} == pytest.approx(entry["expected"])
+
+
+def test_seed_interval_is_scipys():
+    values = np.random.default_rng(1).normal(size=7)
+    interval = seed_interval(values, 0.9)
+    assert interval is not None
+    expected = stats.t.interval(0.9, 6, loc=values.mean(), scale=stats.sem(values))
+    assert (interval.low, interval.high) == pytest.approx(expected)
+
+
+def test_one_seed_has_no_seed_interval():
+    assert seed_interval([0.7]) is None
+
+
+@pytest.mark.parametrize("values", [[], [0.5, math.nan], [0.5, math.inf]])
+def test_seed_interval_refuses_what_is_no_number(values):
+    with pytest.raises(ValueError, match="finite number a seed"):
+        seed_interval(values)
+
+
+@pytest.mark.parametrize("name", ["two_way_mean", "two_way_mean_at_the_floor"])
+def test_two_way_components_are_the_published_ones(fixtures, name):
+    entry = fixtures[name]
+    expected = {key.removeprefix("satterthwaite_"): value for key, value in entry["expected"].items()}
+    parts = two_way(entry["input"])
+    assert {key: getattr(parts, key) for key in expected} == pytest.approx(expected)
+
+
+def test_two_way_components_are_those_of_least_squares():
+    y = np.random.default_rng(3).normal(size=(4, 9)) + np.arange(9)
+    seeds, images = np.repeat(np.eye(4), 9, axis=0), np.tile(np.eye(9), (4, 1))
+
+    def left(design: np.ndarray) -> float:
+        fitted = design @ np.linalg.lstsq(design, y.ravel(), rcond=None)[0]
+        return float(np.sum((y.ravel() - fitted) ** 2))
+
+    both, parts = left(np.hstack([seeds, images])), two_way(y)
+    found = (parts.ms_seed, parts.ms_image, parts.ms_residual)
+    assert found == pytest.approx(((left(images) - both) / 3, (left(seeds) - both) / 8, both / 24))
+
+
+def test_two_way_needs_two_units():
+    with pytest.raises(ValueError, match="two test images"):
+        two_way([[1.0], [2.0]])
+
+
+@pytest.mark.parametrize("name", ["proportion_total_interval", "proportion_total_interval_all_correct"])
+def test_total_interval_of_a_proportion_is_the_published_one(fixtures, name):
+    entry = fixtures[name]
+    interval = total_interval(entry["input"], entry["level"])
+    assert {key: getattr(interval, key) for key in entry["expected"]} == pytest.approx(entry["expected"])
+
+
+def test_total_interval_of_one_seed_is_clopper_and_pearsons():
+    y = matrix(2, n_seeds=1)
+    interval = total_interval(y)
+    expected = stats.binomtest(int(y.sum()), y.size).proportion_ci(0.95, method="exact")
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_total_interval_of_a_mean_and_one_seed_is_students():
+    values = np.random.default_rng(4).normal(size=(1, 30))
+    interval = total_interval(values)
+    expected = stats.t.interval(0.95, 29, loc=values.mean(), scale=stats.sem(values[0]))
+    assert (interval.low, interval.high) == pytest.approx(expected)
+
+
+def test_without_variance_a_mean_has_no_width():
+    interval = total_interval(np.full((3, 10), 0.1))
+    assert (interval.low, interval.high, interval.df) == (interval.mean, interval.mean, None)
+
+
+def test_a_latin_square_of_hits_counts_as_its_images():
+    interval = total_interval(np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1]]))
+    assert interval.effective_n == 3
+
+
+@pytest.mark.parametrize(
+    ("y", "words"),
+    [
+        (np.array([[0.5, math.nan], [1.0, 0.2]]), "finite"),
+        (np.array([[2, 0], [1, 1]]), "0 and 1"),
+        (np.array([1, 0, 1]), "seeds, units"),
+    ],
+)
+def test_total_interval_refuses_what_it_cannot_read(y, words):
+    with pytest.raises(ValueError, match=words):
+        total_interval(y)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(2, 30))
+@settings(max_examples=60, deadline=None)
+def test_a_proportions_interval_stays_inside_and_has_a_width(seed, n_seeds, n_images):
+    rng = np.random.default_rng(seed)
+    interval = total_interval(rng.random((n_seeds, n_images)) < rng.random())
+    assert 0 <= interval.low <= interval.mean <= interval.high <= 1
+    assert interval.low < interval.high
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=30, deadline=None)
+def test_order_of_seeds_and_images_does_not_matter(seed):
+    rng, y = np.random.default_rng(seed), matrix(seed)
+    shuffled = rng.permutation(rng.permutation(y, axis=0), axis=1)
+    assert vars(total_interval(shuffled)) == pytest.approx(vars(total_interval(y)))
+
+
+@given(st.floats(-5, 5), st.floats(0.1, 10))
+@settings(max_examples=30, deadline=None)
+def test_a_means_interval_moves_with_shift_and_scale(shift, scale):
+    y = np.random.default_rng(5).normal(size=(3, 20))
+    before, after = total_interval(y), total_interval(shift + scale * y)
+    assert (after.low, after.high) == pytest.approx((shift + scale * before.low, shift + scale * before.high))
+
+
+@pytest.mark.parametrize("n_seeds", [1, 4])
+def test_groups_of_one_image_change_nothing(n_seeds):
+    y = matrix(6, n_seeds)
+    assert vars(total_interval(y, groups=np.arange(40))) == pytest.approx(vars(total_interval(y)))
+
+
+def test_groups_of_unequal_size_keep_the_mean():
+    y = matrix(7).astype(float)
+    assert group_values(y, np.repeat(np.arange(4), (1, 2, 7, 30))).mean(axis=1) == pytest.approx(y.mean(axis=1))
+
+
+def test_images_repeated_within_groups_count_once():
+    y = matrix(8, n_images=20)
+    repeated = total_interval(np.repeat(y, 5, axis=1), groups=np.repeat(np.arange(20), 5))
+    assert (repeated.low, repeated.high) == pytest.approx((total_interval(y).low, total_interval(y).high))
+
+
+def test_f1_values_are_the_published_ones(fixtures):
+    entry = fixtures["macro_f1_linearised"]
+    values = f1_values(entry["input"]["predictions"], entry["input"]["labels"], 3)
+    assert values == pytest.approx(np.array(entry["expected"]["values"]))
+
+
+@pytest.mark.parametrize("average", ["macro", "weighted"])
+def test_mean_of_f1_values_is_sklearns_f1(average):
+    rng = np.random.default_rng(9)
+    labels, predicted = rng.integers(0, 4, 60), rng.integers(0, 4, (3, 60))
+    expected = [f1_score(labels, row, average=average) for row in predicted]
+    assert f1_values(predicted, labels, 4, average).mean(axis=1) == pytest.approx(expected)
+
+
+def test_a_class_without_test_images_is_left_out_of_macro_f1():
+    labels, predicted = np.array([0, 0, 1, 1, 1]), np.array([[0, 2, 1, 1, 0]])
+    expected = f1_score(labels, predicted[0], labels=[0, 1], average="macro")
+    assert f1_values(predicted, labels, 3).mean() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("average", ["macro", "weighted"])
+def test_f1_values_are_the_limit_of_the_jackknifes(average):
+    rng = np.random.default_rng(10)
+    labels = rng.integers(0, 3, 600)
+    predicted = np.where(rng.random(600) < 0.7, labels, rng.integers(0, 3, 600))
+    whole = f1_score(labels, predicted, average=average)
+    without = [
+        f1_score(np.delete(labels, i), np.delete(predicted, i), average=average, labels=[0, 1, 2]) for i in range(60)
+    ]
+    pseudo = 600 * whole - 599 * np.array(without)
+    assert f1_values(predicted[None], labels, 3, average)[0, :60] == pytest.approx(pseudo, abs=0.02)
+
+
+def test_loss_values_are_minus_the_log_of_the_labels_probability():
+    logits, labels = np.random.default_rng(11).normal(size=(2, 5, 3)), np.array([0, 2, 1, 1, 0])
+    probability = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    expected = -np.log(probability[:, np.arange(5), labels])
+    assert loss_values(log_probabilities(logits), labels) == pytest.approx(expected)
+
+
+def test_brier_score_runs_from_sure_and_right_to_sure_and_wrong():
+    log_p = log_probabilities(np.array([[[900.0, 0.0], [900.0, 0.0]]]))
+    assert brier_values(log_p, np.array([0, 1])).tolist() == [[0, 2]]
+
+
+def test_mean_of_calibration_values_is_the_debiased_square():
+    rng = np.random.default_rng(12)
+    confidence, correct = rng.random((1, 90)), rng.random((1, 90)) < 0.6
+    bins = np.array_split(np.argsort(confidence[0], kind="stable"), 15)
+    gaps = [confidence[0, rows] - correct[0, rows] for rows in bins]
+    expected = sum(d.size / 90 * (d.mean() ** 2 - d.var(ddof=1) / d.size) for d in gaps)
+    assert calibration_values(confidence, correct).mean() == pytest.approx(expected)
+
+
+def test_calibration_error_finds_a_gap_of_two_tenths():
+    rng = np.random.default_rng(13)
+    confidence = rng.uniform(0.4, 1.0, (5, 4000))
+    interval = calibration_interval(confidence, rng.random((5, 4000)) < confidence - 0.2)
+    assert interval.low < 0.2 < interval.high
+    assert interval.high - interval.low < 0.06
+
+
+def test_a_calibrated_models_limits_reach_zero():
+    rng = np.random.default_rng(14)
+    confidence = rng.uniform(0.4, 1.0, (5, 1000))
+    assert calibration_interval(confidence, rng.random((5, 1000)) < confidence).low == 0
+
+
+def test_calibration_needs_eight_images():
+    with pytest.raises(ValueError, match="at least 8"):
+        calibration_values(np.full((2, 7), 0.5), np.ones((2, 7)))
+
+
+def test_total_interval_covers_the_accuracy_on_new_images():
+    """A world where images are shared by the seeds; the seeds' own t interval covers about 0.7 of it."""
+    rng, draws, accuracy, spread = np.random.default_rng(15), 400, 0.78, 0.1
+    mean = stats.norm.ppf(accuracy) * math.sqrt(2**2 + 1 + 0.8**2 + spread**2)
+    hits = 0
+    for _ in range(draws):
+        image = rng.normal(scale=math.sqrt(2**2 + 1), size=450)
+        seed, noise = rng.normal(scale=spread, size=(5, 1)), rng.normal(scale=0.8, size=(5, 450))
+        interval = total_interval(mean + image + seed + noise > 0)
+        hits += interval.low <= accuracy <= interval.high
+    allowance = 3 * math.sqrt(0.95 * 0.05 / draws)
+    assert 0.95 - allowance <= hits / draws <= min(1, 0.975 + allowance)
