@@ -124,7 +124,9 @@ def canonical_json(value: Any) -> str:
 
 def config_from(values: Mapping[str, Any]) -> TrialConfig:
     """Return the config that `TrialConfig.as_dict` wrote."""
-    views = {name: tuple(value) if isinstance(value, list) else value for name, value in values["views"].items()}
+    views: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values["views"].items()
+    }
     parts = {
         "strategy": Strategy(**values["strategy"]),
         "streams": Streams(**values["streams"]),

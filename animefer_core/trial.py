@@ -52,7 +52,7 @@ def run_trial(
     called with every entry of the history. `keep_state` puts the chosen checkpoint's tensors into the record's
     `state`. `shared_device` says that other trials run beside this one, which its timings must tell.
 
-    Raises InputError for weights or a device that do not fit, TrainingDiverged for a loss that is no number.
+    Raises InputError for weights or a device that do not fit, TrainingDivergedError for a loss that is no number.
     """
     torch.set_num_threads(config.threads)
     compute = choose_compute(device, config.precision)

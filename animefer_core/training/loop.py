@@ -19,18 +19,19 @@ from animefer_core.config import TrialConfig
 from animefer_core.data.augment import draw_views, evaluation_views, training_views
 from animefer_core.data.pixels import ImageSet
 from animefer_core.metrics import cross_entropy
-from animefer_core.models.zoo import Network
+from animefer_core.models.zoo import Colours, Network
 from animefer_core.seeds import stream, torch_seed
 from animefer_core.training.device import Compute
 from animefer_core.training.freezing import percent_trainable, set_trainable, trainable_names
 from animefer_core.training.strategies import learning_rates, trainable_blocks
 
 OnEpoch = Callable[[Mapping[str, Any]], None]
-Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
+Normalisation = tuple[Colours, Colours]
+"""Mean and deviation of each colour channel, of pixels in 0 to 1."""
 EVALUATION_BATCH = 64
 
 
-class TrainingDiverged(RuntimeError):
+class TrainingDivergedError(RuntimeError):
     """The loss became infinite or no number; the message says at which epoch and step (from 1)."""
 
 
@@ -76,14 +77,16 @@ def fit(
 ) -> Fit:
     """Fine-tune the network in place and leave it with the weights of the best epoch.
 
-    Best is the lowest validation loss; any decrease counts. Raises TrainingDiverged.
+    Best is the lowest validation loss; any decrease counts. Raises TrainingDivergedError.
     """
     strategy, model = config.strategy, network.model
     train_rows, validation_rows = data.rows["train"], data.rows["validation"]
     optimizer = _optimizer(network, strategy.weight_decay)
     labels = torch.as_tensor(data.labels, device=compute.device)
     history: list[dict[str, Any]] = []
-    best_loss, best_epoch, best_state, best_logits = math.inf, 0, {}, np.empty(0, np.float32)
+    best_loss, best_epoch = math.inf, 0
+    best_state: dict[str, Tensor] = {}
+    best_logits: npt.NDArray[np.float32] = np.empty(0, np.float32)
     ever_trained: set[str] = set()
 
     for epoch in range(strategy.epochs(config.epochs_cap)):
@@ -124,7 +127,7 @@ def fit(
         seconds = clock.seconds()
         loss = cross_entropy(logits, data.labels[validation_rows])
         if not math.isfinite(loss):
-            raise TrainingDiverged(f"the validation loss is {loss} after epoch {epoch + 1}")
+            raise TrainingDivergedError(f"the validation loss is {loss} after epoch {epoch + 1}")
         history.append(
             {
                 "epoch": epoch + 1,
@@ -242,13 +245,17 @@ def _laid_out(views: Tensor, network: Network) -> Tensor:
 def _snapshot(model: nn.Module, ever_trained: set[str]) -> dict[str, Tensor]:
     """Copy what can have changed: parameters that trained in any epoch so far, and the buffers."""
     buffers = {name for name, _ in model.named_buffers()}
-    return {name: value.clone() for name, value in model.state_dict().items() if name in ever_trained or name in buffers}
+    return {
+        name: value.clone() for name, value in model.state_dict().items() if name in ever_trained or name in buffers
+    }
 
 
 def _refuse_divergence(losses: npt.NDArray[np.float32], epoch: int) -> None:
     wrong = np.flatnonzero(~np.isfinite(losses))
     if len(wrong):
-        raise TrainingDiverged(f"the training loss is {losses[wrong[0]]} at epoch {epoch + 1}, step {wrong[0] + 1}")
+        raise TrainingDivergedError(
+            f"the training loss is {losses[wrong[0]]} at epoch {epoch + 1}, step {wrong[0] + 1}"
+        )
 
 
 class _Stopwatch:
@@ -257,7 +264,10 @@ class _Stopwatch:
     def __init__(self, compute: Compute) -> None:
         self._events = None
         if compute.device.type == "cuda":
-            self._events = [torch.cuda.Event(enable_timing=True) for _ in range(2)]
+            self._events = [
+                torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+                for _ in range(2)
+            ]
             self._events[0].record()
         else:
             self._compute = compute
@@ -272,5 +282,5 @@ class _Stopwatch:
 
     def seconds(self) -> float:
         if self._events is not None:
-            return self._events[0].elapsed_time(self._events[1]) / 1e3
+            return float(self._events[0].elapsed_time(self._events[1])) / 1e3
         return self._seconds

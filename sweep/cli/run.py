@@ -1,0 +1,182 @@
+"""What the commands call: each takes parsed options and prints what happened."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from animefer_core.data.catalog import read_images
+from animefer_core.data.split import make_split
+from animefer_core.errors import InputError
+from animefer_core.trial import failed_record, run_trial
+from sweep.frames import read_sweep
+from sweep.keeping import Keeper
+from sweep.prepare import Prepared, prepared
+from sweep.report.page import write_report
+from sweep.report.tables import all_tables, write_frames
+from sweep.settings import DEMO, resolve
+
+FORMATS = ("html", "csv", "md", "tex")
+
+
+def run_sweep(given: Mapping[str, Any], *, dry_run: bool) -> int:
+    """Run a sweep and return its exit code: 0 all trials have records, 1 some failed or it was stopped."""
+    console = Console(stderr=True)
+    settings = resolve(given)
+    if settings.data == DEMO:
+        console.print(
+            f"Drawn faces, preset {settings.preset} (name your own images by --data FOLDER).", highlight=False
+        )
+    with prepared(settings, one_trial=False, command=None if dry_run else sys.argv) as work:
+        _announce(console, work)
+        if dry_run:
+            for config in work.plan.to_run:
+                console.print(f"would train {config.name} seed {config.seed}", highlight=False)
+            return 0
+        stopped = _execute(console, work) if work.plan.to_run else None
+        if stopped is KeyboardInterrupt:
+            console.print(
+                f"Stopped; what is finished is kept in {settings.out}. The same command goes on from there.",
+                highlight=False,
+                soft_wrap=True,
+            )
+            return 1
+        page = write_report(settings.out)
+    return _conclude(console, work, page)
+
+
+def _execute(console: Console, work: Prepared) -> type[BaseException] | None:
+    """Train what is missing; return what stopped it, if anything did."""
+    from sweep.execution.executor import SweepStoppedError, Work, execute
+    from sweep.execution.progress import display_for
+
+    settings = work.settings
+    to_do = Work(
+        trials=work.plan.to_run,
+        data=work.data,
+        weights={
+            model: {name: tensor.float().numpy() for name, tensor in weights.state.items()}
+            for model, weights in work.weights.items()
+        },
+        capacity=work.capacity,
+        device=settings.device,
+        address=settings.address,
+        keep_state=settings.save_models != "none",
+    )
+    keeper = Keeper(settings.out, settings.save_models, work.records)
+    display = display_for(console, len(work.plan.to_run), work.capacity.trials_at_once)
+    try:
+        execute(to_do, keeper.keep, display, work.repeat_command)
+    except SweepStoppedError as error:
+        console.print(f"Stopped: {error}.", highlight=False, markup=False, soft_wrap=True)
+        return SweepStoppedError
+    except KeyboardInterrupt:
+        return KeyboardInterrupt
+    return None
+
+
+def _announce(console: Console, work: Prepared) -> None:
+    settings, plan = work.settings, work.plan
+    parts = ", ".join(f"{len(rows)} {part}" for part, rows in work.data.rows.items())
+    console.print(
+        f"{len(work.data.labels)} images of {len(work.data.classes)} classes ({parts}); "
+        f"{len(settings.models) * len(settings.strategies)} configurations x {len(settings.seeds)} seeds: "
+        f"{plan.present} of {len(plan.trials)} trials are there, {len(plan.to_run)} to train, "
+        f"{work.capacity.trials_at_once} at once with {work.capacity.threads} threads each. Results: {settings.out}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for reason in work.set_aside:
+        console.print(f"set aside: {reason}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _conclude(console: Console, work: Prepared, page: Path) -> int:
+    completed = {record.trial_id for record in read_sweep(work.settings.out).completed}
+    missing = [config for config in work.plan.trials if config.trial_id not in completed]
+    if missing:
+        console.print(
+            f"{len(missing)} of {len(work.plan.trials)} trials have no record; the same command tries them again.",
+            highlight=False,
+        )
+    console.print(f"Report: {page}", highlight=False, soft_wrap=True)
+    return 1 if missing else 0
+
+
+def run_one(given: Mapping[str, Any]) -> int:
+    """Run one trial in this process and return its exit code."""
+    console = Console(stderr=True)
+    settings = resolve(given)
+    with prepared(settings, one_trial=True, command=sys.argv) as work:
+        config = work.plan.trials[0]
+        directory = settings.out / "trials" / config.trial_id
+        if not work.plan.to_run:
+            console.print(f"{config.name} seed {config.seed} is there already: {directory}", highlight=False)
+            return 0
+        weights = work.weights.get(config.model)
+        try:
+            record = run_trial(
+                config,
+                work.data,
+                None if weights is None else weights.state,
+                device=settings.device,
+                on_epoch=lambda entry: console.print(_epoch_line(entry), highlight=False),
+                keep_state=settings.save_models != "none",
+            )
+        except Exception as error:
+            # Like a sweep, a trial leaves a record of its failure.
+            record = failed_record(config, error)
+        state = record.state
+        Keeper(settings.out, settings.save_models, work.records).keep(record, lambda: state)
+    if record.status == "failed":
+        console.print(record.error["traceback"], highlight=False, markup=False)
+        return 1
+    console.print(f"test accuracy {record.test['accuracy']:.1%}; record: {directory}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _epoch_line(entry: Mapping[str, Any]) -> str:
+    return (
+        f"epoch {entry['epoch']}: training loss {entry['train_loss']:.3f}, "
+        f"validation loss {entry['validation_loss']:.3f}, accuracy {entry['validation_accuracy']:.1%}, "
+        f"{entry['images_per_second']:.0f} images/s"
+    )
+
+
+def write(directory: Path, formats: str) -> list[Path]:
+    """Write a report in the formats of a comma-separated list; return the page, or the tables where it is left out."""
+    wanted = [name.strip() for name in formats.split(",")]
+    if unknown := [name for name in wanted if name not in FORMATS]:
+        raise InputError(f"--format {unknown[0]}: there is no such format; choose from {', '.join(FORMATS)}.")
+    tables = [name for name in wanted if name != "html"]
+    if "html" in wanted:
+        return [write_report(directory, tables)]
+    return write_frames(all_tables(read_sweep(directory)), directory / "tables", tables)
+
+
+def status_lines(directory: Path) -> Iterator[str]:
+    """Say how many trials are there, which failed and why, and how to go on."""
+    sweep = read_sweep(directory)
+    yield f"{len(sweep.completed)} of {len(sweep.trials)} trials completed, {len(sweep.failed)} failed"
+    for record in sweep.failed:
+        yield f"failed: {record.model}/{record.strategy} seed {record.seed}: {record.error['message']}"
+    for aside in sweep.set_aside:
+        yield f"set aside: {aside.trial_id} {aside.reason}"
+    if len(sweep.completed) < len(sweep.trials):
+        yield f"to go on: animefer sweep --config {directory / 'sweep.toml'} --out {directory}"
+
+
+def data_lines(directory: Path, *, skip_bad: bool, allow_duplicates: bool) -> Iterator[str]:
+    """Say what a folder of images holds; raises InputError for what would stop a sweep."""
+    catalog, _ = read_images(directory, 8, skip_bad=skip_bad, allow_duplicates=allow_duplicates)
+    split = make_split(catalog)
+    yield f"{len(catalog.images)} images of {len(catalog.classes)} classes, digest {catalog.images_digest[:12]}"
+    for name in catalog.classes:
+        parts = [part for image, part in zip(catalog.images, split.parts, strict=True) if image.label == name]
+        counts = ", ".join(f"{parts.count(part)} {part}" for part in ("train", "validation", "test"))
+        yield f"  {name}: {len(parts)} ({counts})"
+    for file in catalog.bad:
+        yield f"  left out: {file.path} {file.reason}"
+    if catalog.duplicates.repeats:
+        yield f"  {catalog.duplicates.repeats} repeats of files within a class; they stay in one part together"

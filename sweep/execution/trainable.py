@@ -1,0 +1,82 @@
+"""`run_trial` as a Tune function trainable; a reused process runs one after another."""
+
+import gc
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from ray import tune
+
+from animefer_core.config import config_from
+from animefer_core.record import TrialRecord
+from animefer_core.trial import failed_record
+
+Run = Callable[..., TrialRecord]
+State = Mapping[str, "np.ndarray[Any, Any]"]
+
+
+@dataclass
+class Outcome:
+    """A finished trial on its way to the driver, which empties it: Tune keeps every trial's last result alive."""
+
+    record: TrialRecord | None
+    state: Any
+    """The chosen checkpoint's reference in the object store, or None."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all trials use, by reference: Tune would fetch bare references before every trial."""
+
+    data: Any
+    """The ImageSet's reference."""
+    weights: Mapping[str, Any]
+    """Each pretrained model's reference."""
+
+
+def trainable(
+    config: dict[str, Any],
+    *,
+    shared: Shared,
+    run: Run,
+    device: str,
+    keep_state: bool,
+    shared_device: bool,
+) -> None:
+    """Run the trial config["trial"] and report each epoch, then its Outcome.
+
+    An exception ends the trial, not the process: it is reported as a failed record, so that Ray tries again only
+    what Ray lost. The chosen checkpoint stays in the object store; the driver fetches it where it is to be kept.
+    """
+    trial = config_from(config["trial"])
+
+    def on_epoch(entry: Mapping[str, Any]) -> None:
+        tune.report({"epoch": entry["epoch"], "validation_accuracy": entry["validation_accuracy"]})
+
+    try:
+        weights = shared.weights.get(trial.model)
+        record = run(
+            trial,
+            ray.get(shared.data),
+            None if weights is None else _tensors(ray.get(weights)),
+            device=device,
+            on_epoch=on_epoch,
+            keep_state=keep_state,
+            shared_device=shared_device,
+        )
+    except Exception as error:
+        record = failed_record(trial, error)
+    state = None if record.state is None else ray.put(dict(record.state))
+    # The next trial in this process starts with the memory that this one had.
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    tune.report({"outcome": Outcome(replace(record, state=None), state)})
+
+
+def _tensors(state: State) -> dict[str, torch.Tensor]:
+    # Arrays in the object store are read-only, which torch does not know; they are copied.
+    return {name: torch.tensor(array) for name, array in state.items()}

@@ -1,0 +1,184 @@
+"""A results folder: what it holds, and what may be added to it.
+
+    DIR/sweep.json   every call, the fingerprint, and the trials ever planned
+    DIR/split.json   the images and their parts
+    DIR/sweep.toml   the settings of the last call, as a file for --config
+    DIR/trials/      one folder a record
+
+One folder belongs to one set of images and one fingerprint; one process at a time writes into it.
+"""
+
+import contextlib
+import datetime
+import fcntl
+import json
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from animefer_core.config import TrialConfig
+from animefer_core.data.catalog import Catalog
+from animefer_core.data.split import Split, read_split_file
+from animefer_core.errors import InputError
+from animefer_core.record import TrialRecord, read_record, write_atomically
+
+CONFIGURATION_FIELDS = ("model", "strategy", "streams", "arm", "split_digest", "weights_digest")
+"""Fields of a config that tell trials of one folder apart; all others are part of the fingerprint."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The records that a folder already holds."""
+
+    records: tuple[TrialRecord, ...]
+    """Completed and failed ones, without their predictions."""
+    set_aside: tuple[str, ...]
+    """What was wrong with records that were moved to DIR/damaged/."""
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder for one process; the lock goes with the process, however that ends.
+
+    Raises InputError where another process holds it, or where the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("w", encoding="ascii")
+    except OSError as error:
+        raise InputError(f"--out {folder}: the folder cannot be written ({error.strerror}); choose another.") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"--out {folder}: another sweep is writing there; wait for it or choose another."
+            ) from error
+        yield
+
+
+def find_records(folder: Path) -> Found:
+    """Return the records that are whole; one that was cut or edited is moved aside, to be trained again."""
+    records, set_aside = [], []
+    for path in sorted((folder / "trials").glob("*/record.json")):
+        try:
+            record = read_record(path.parent)
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            set_aside.append(f"{error}: moved to {_move_aside(folder, path.parent).relative_to(folder)}")
+        else:
+            records.append(replace(record, predictions=None))
+    return Found(records=tuple(records), set_aside=tuple(set_aside))
+
+
+def _move_aside(folder: Path, directory: Path) -> Path:
+    damaged = folder / "damaged"
+    damaged.mkdir(exist_ok=True)
+    number = sum(1 for path in damaged.iterdir() if path.name.startswith(directory.name))
+    return directory.rename(damaged / f"{directory.name}-{number}")
+
+
+def read_sweep_file(folder: Path) -> dict[str, Any]:
+    """Return sweep.json, or {} where the folder is new."""
+    path = folder / "sweep.json"
+    if not path.exists():
+        return {}
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is no valid JSON ({error}); restore it, or choose a new folder by --out.") from error
+    return values
+
+
+def fingerprint(config: TrialConfig, versions: Mapping[str, str]) -> dict[str, Any]:
+    """Return what all trials of a folder have in common: settings, and versions as major.minor."""
+    settings = {name: value for name, value in config.as_dict().items() if name not in CONFIGURATION_FIELDS}
+    software = {name: ".".join(versions[name].split(".")[:2]) for name in ("torch", "torchvision", "timm")}
+    return {**settings, "pretrained": config.weights_digest != "random", **software}
+
+
+def check_fits(folder: Path, images_digest: str, wanted: Mapping[str, Any], planned: Sequence[TrialConfig]) -> None:
+    """Raise InputError where the folder holds other images, another fingerprint, or other things of one name."""
+    sweep = read_sweep_file(folder)
+    if not sweep:
+        return
+    advice = "choose a new folder by --out"
+    if sweep["images_digest"] != images_digest:
+        raise InputError(f"--out {folder}: the folder belongs to another set of images; {advice}.")
+    present = sweep["fingerprint"]
+    differences = [
+        f"{name} is {_short(present.get(name))} there and {_short(wanted.get(name))} here"
+        for name in sorted({*present, *wanted})
+        if present.get(name) != wanted.get(name)
+    ]
+    if differences:
+        raise InputError(f"--out {folder}: {'; '.join(differences)}; {advice}.")
+    for config in planned:
+        values = config.as_dict()
+        for kind, name, value in (
+            ("strategy", config.strategy.name, values["strategy"]),
+            ("weights", config.model, config.weights_digest),
+        ):
+            if sweep[kind].get(name, value) != value:
+                raise InputError(f"--out {folder}: {name} was trained there with another {kind}; {advice}.")
+
+
+def frozen_splits(folder: Path, catalog: Catalog) -> list[Split]:
+    """Return the splits that the folder holds already.
+
+    Records name images by their place in split.json, so the files must still be where they were: InputError where
+    they have other names.
+    """
+    path = folder / "split.json"
+    if not path.exists():
+        return []
+    file = read_split_file(path)
+    places = [(image.path, image.sha256) for image in catalog.images]
+    if places != [(image.path, image.sha256) for image in file.images]:
+        raise InputError(
+            f"--out {folder}: its images were renamed since; name them as in {path}, or choose a new folder."
+        )
+    return [Split(parts=parts, digest=digest) for digest, parts in file.splits.items()]
+
+
+def note_call(
+    folder: Path,
+    *,
+    images_digest: str,
+    common: Mapping[str, Any],
+    planned: Sequence[TrialConfig],
+    settings_toml: str | None,
+    call: Mapping[str, Any],
+) -> None:
+    """Add a call and the trials that it plans to sweep.json, and write a sweep's settings to sweep.toml."""
+    sweep = read_sweep_file(folder)
+    trials = {trial["trial_id"]: trial for trial in sweep.get("planned", [])}
+    for config in planned:
+        trials[config.trial_id] = {
+            "trial_id": config.trial_id,
+            "model": config.model,
+            "strategy": config.strategy.name,
+            "seed": config.seed,
+            "arm": config.arm,
+        }
+    strategies = {config.strategy.name: config.as_dict()["strategy"] for config in planned}
+    weights = {config.model: config.weights_digest for config in planned}
+    stamp = {"at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "host": socket.gethostname()}
+    content = {
+        "name": folder.name,
+        "images_digest": images_digest,
+        "fingerprint": dict(common),
+        "strategy": sweep.get("strategy", {}) | strategies,
+        "weights": sweep.get("weights", {}) | weights,
+        "planned": list(trials.values()),
+        "calls": [*sweep.get("calls", []), {**stamp, **call}],
+    }
+    write_atomically(folder / "sweep.json", json.dumps(content, indent=1, ensure_ascii=False).encode())
+    if settings_toml is not None:
+        write_atomically(folder / "sweep.toml", settings_toml.encode())
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

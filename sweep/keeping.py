@@ -1,0 +1,68 @@
+"""What is kept of a finished trial: its record always, its model where `--save-models` says so."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import save_file
+
+from animefer_core.record import TrialRecord, write_record
+from sweep.settings import SaveModels
+
+State = Mapping[str, Any]
+MODEL = "model.safetensors"
+
+
+class Keeper:
+    """Writes records into DIR/trials/ as they come."""
+
+    def __init__(self, folder: Path, save_models: SaveModels, present: Iterable[TrialRecord]) -> None:
+        self._trials = folder / "trials"
+        self._save_models = save_models
+        self._best: dict[int, TrialRecord] = {}
+        for record in present:
+            if record.status == "completed" and (self._trials / record.trial_id / MODEL).exists():
+                self._best[record.seed] = max(record, self._best.get(record.seed, record), key=_rank)
+
+    def keep(self, record: TrialRecord, state: Callable[[], State | None]) -> None:
+        """Write a record, and its model if it is to be kept; `state` fetches the tensors.
+
+        Under "best" a seed keeps the model of its trial with the best validation accuracy so far (then the lowest
+        validation loss); the file of the one that it overtakes is deleted.
+        """
+        wanted = record.status == "completed" and self._wants(record)
+        tensors = state() if wanted else None
+        directory = self._trials / record.trial_id
+        if tensors is not None:
+            directory.mkdir(parents=True, exist_ok=True)
+            _save(tensors, directory / MODEL)
+        write_record(self._trials, record)
+        if tensors is not None and self._save_models == "best":
+            overtaken = self._best.get(record.seed)
+            self._best[record.seed] = replace(record, predictions=None)
+            if overtaken is not None and overtaken.trial_id != record.trial_id:
+                (self._trials / overtaken.trial_id / MODEL).unlink(missing_ok=True)
+
+    def _wants(self, record: TrialRecord) -> bool:
+        if self._save_models == "best":
+            best = self._best.get(record.seed)
+            return best is None or _rank(record) > _rank(best)
+        return self._save_models == "all"
+
+
+def _rank(record: TrialRecord) -> tuple[float, float]:
+    return record.validation["accuracy"], -record.validation["loss"]
+
+
+def _save(tensors: State, path: Path) -> None:
+    """Write a model file so that it is there whole or not at all."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file(dict(tensors), beside)
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,136 @@
+"""From settings to all that training needs, every input checked before the first trial."""
+
+import contextlib
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from animefer_core.config import RANDOM_WEIGHTS, TrialConfig, resize_for
+from animefer_core.data.catalog import read_images
+from animefer_core.data.faces import write_faces
+from animefer_core.data.pixels import ImageSet, image_set
+from animefer_core.data.split import make_split, write_split_file
+from animefer_core.models.weights import Weights, find_weights, read_weights
+from animefer_core.models.zoo import build
+from animefer_core.record import TrialRecord
+from animefer_core.trial import versions
+from sweep import folder as results
+from sweep.execution.packing import Capacity, available_cores, divide_machine
+from sweep.plan import Plan, grid, plan
+from sweep.settings import DEMO, Settings
+
+FACES_SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A sweep that may begin."""
+
+    settings: Settings
+    """With the number of threads settled."""
+    data: ImageSet
+    weights: Mapping[str, Weights]
+    """Model -> pretrained weights; empty where training starts from random ones."""
+    capacity: Capacity
+    plan: Plan
+    records: Sequence[TrialRecord]
+    """The whole records that the folder holds already."""
+    set_aside: Sequence[str]
+    """What was wrong with records that were moved aside."""
+
+    def repeat_command(self, config: TrialConfig) -> str:
+        """Return the command line that runs one trial of this sweep alone."""
+        out = shlex.quote(str(self.settings.out))
+        config_file = shlex.quote(str(self.settings.out / "sweep.toml"))
+        return (
+            f"animefer trial --config {config_file} --model {shlex.quote(config.model)} "
+            f"--strategy {shlex.quote(config.strategy.name)} --seed {config.seed} --out {out}"
+        )
+
+
+@contextlib.contextmanager
+def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | None) -> Iterator[Prepared]:
+    """Lock the results folder, check every input, freeze the split, and note the call in the folder.
+
+    `one_trial` gives a trial the whole machine. `command` is the command line to note; without one nothing is
+    noted, and nothing but drawn faces is written. Raises InputError for whatever a user can mend.
+    """
+    with results.locked(settings.out):
+        _check_models(settings)
+        catalog, pixels = read_images(
+            _data_folder(settings),
+            resize_for(settings.image_size),
+            skip_bad=settings.skip_bad,
+            allow_duplicates=settings.allow_duplicates,
+        )
+        split = make_split(catalog, validation_share=settings.validation_share, test_share=settings.test_share)
+        weights = _weights(settings)
+        capacity = _capacity(settings, len(catalog.classes), one_trial)
+        settings = replace(settings, threads=capacity.threads)
+        digests = {model: weights[model].sha256 if weights else RANDOM_WEIGHTS for model in settings.models}
+        trials = grid(settings, split_digest=split.digest, weights=digests, threads=capacity.threads)
+        common = results.fingerprint(trials[0], versions())
+        results.check_fits(settings.out, catalog.images_digest, common, trials)
+        splits = results.frozen_splits(settings.out, catalog)
+        found = results.find_records(settings.out)
+        if command is not None:
+            write_split_file(settings.out / "split.json", catalog, [*splits, split])
+            results.note_call(
+                settings.out,
+                images_digest=catalog.images_digest,
+                common=common,
+                planned=trials,
+                settings_toml=None if one_trial else settings.to_toml(),
+                call={"command": list(command), "preset": settings.preset, "data": settings.data},
+            )
+        yield Prepared(
+            settings=settings,
+            data=image_set(catalog, pixels, split),
+            weights=weights,
+            capacity=capacity,
+            plan=plan(trials, {record.trial_id: record.status for record in found.records}),
+            records=found.records,
+            set_aside=found.set_aside,
+        )
+
+
+def _check_models(settings: Settings) -> None:
+    """Refuse models that are not there, and image sizes that they cannot take, before anything is read."""
+    for model in settings.models:
+        with torch.device("meta"):
+            build(model, 2, settings.image_size)
+
+
+def _data_folder(settings: Settings) -> Path:
+    """Return the folder of images; the drawn faces are written beside the results that they gave."""
+    if settings.data != DEMO:
+        return Path(settings.data)
+    folder = settings.out / "faces"
+    write_faces(folder, settings.per_class, FACES_SEED)
+    return folder
+
+
+def _weights(settings: Settings) -> dict[str, Weights]:
+    if not settings.pretrained:
+        return {}
+    return {model: read_weights(find_weights(model, settings.weights_dir)) for model in settings.models}
+
+
+def _capacity(settings: Settings, classes: int, one_trial: bool) -> Capacity:
+    """Return how the machine is divided; a folder's trials keep the number of threads that they began with."""
+    began_with = results.read_sweep_file(settings.out).get("fingerprint", {}).get("threads")
+    threads = settings.threads or began_with
+    if one_trial:
+        threads = threads or available_cores()
+    return divide_machine(
+        settings.models,
+        classes=classes,
+        image_size=settings.image_size,
+        batch_size=TrialConfig.batch_size,
+        device=settings.device,
+        threads=threads,
+        gpu_share=settings.gpu_share,
+    )
