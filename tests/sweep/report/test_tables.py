@@ -1,0 +1,192 @@
+import csv
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from sweep.frames import Sweep, read_sweep
+from sweep.report.tables import (
+    all_tables,
+    confusion,
+    efficiency,
+    per_class,
+    plus_minus,
+    summary,
+    summary_in_words,
+    total_range,
+    write_tables,
+)
+from sweep.statistics import calibration_interval, total_interval
+from tests.sweep.records import Plan, plant
+
+CONTRACT = (
+    ["model", "strategy", "n_seeds", "n_planned"]
+    + [
+        f"{metric}_{suffix}"
+        for metric in ("accuracy", "f1_macro", "f1_weighted", "loss")
+        for suffix in ("mean", "sd", "ci_low", "ci_high", "total_ci_low", "total_ci_high")
+    ]
+    + ["ece_mean", "ece_sd", "ece_ci_low", "ece_ci_high", "calibration_error"]
+    + ["calibration_error_total_ci_low", "calibration_error_total_ci_high", "percent_trainable"]
+    + ["epochs_run_mean", "seconds_per_epoch_mean", "images_per_second_mean"]
+)
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory) -> Sweep:
+    plan = Plan(missing=[("vit_s_16", "full", 2), ("vit_s_16", "full", 1)], failed=[("resnet18", "full", 1)])
+    return read_sweep(plant(tmp_path_factory.mktemp("sweep"), plan))
+
+
+@pytest.fixture(scope="module")
+def rows(sweep) -> list[dict]:
+    return summary(sweep).to_dict("records")
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory) -> Sweep:
+    plan = Plan(strategies=("full",), seeds=(1,), missing=[("resnet18", "full", 1), ("vit_s_16", "full", 1)])
+    return read_sweep(plant(tmp_path_factory.mktemp("empty"), plan))
+
+
+@pytest.mark.parametrize("column", CONTRACT)
+def test_summary_has_the_column(sweep, column):
+    assert column in summary(sweep).columns
+
+
+def test_summary_has_a_row_a_configuration_with_its_seeds(rows):
+    assert [(row["n_seeds"], row["n_planned"]) for row in rows] == [(3, 3), (2, 3), (3, 3), (1, 3)]
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "f1_macro", "f1_weighted", "loss", "ece"])
+def test_seed_interval_is_students_over_the_records(sweep, rows, metric):
+    values = [record.test[metric] for record in sweep.configurations[0].records]
+    expected = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
+    assert (rows[0][f"{metric}_ci_low"], rows[0][f"{metric}_ci_high"]) == pytest.approx(expected)
+
+
+def test_total_interval_is_that_of_hits_over_seeds_and_images(sweep, rows):
+    record = [record.predictions for record in sweep.configurations[0].records]
+    hits = np.array([part.test_logits.argmax(axis=1) == part.test_labels for part in record])
+    expected = total_interval(hits)
+    assert (rows[0]["accuracy_total_ci_low"], rows[0]["accuracy_total_ci_high"]) == (expected.low, expected.high)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "f1_macro", "f1_weighted", "loss"])
+def test_total_interval_holds_the_mean(rows, metric):
+    assert all(row[f"{metric}_total_ci_low"] < row[f"{metric}_mean"] < row[f"{metric}_total_ci_high"] for row in rows)
+
+
+def test_calibration_error_is_that_of_the_outcomes(sweep, rows):
+    outcomes = sweep.configurations[0].outcomes
+    expected = calibration_interval(outcomes.confidence, outcomes.correct)
+    assert rows[0]["calibration_error"] == expected.mean
+
+
+def test_groups_widen_the_total_interval(tmp_path, rows):
+    groups = [f"{name}" for name in range(6) for _ in range(17)]
+    grouped = summary(read_sweep(plant(tmp_path, Plan(groups=groups)))).to_dict("records")[0]
+    width = grouped["accuracy_total_ci_high"] - grouped["accuracy_total_ci_low"]
+    assert width > rows[0]["accuracy_total_ci_high"] - rows[0]["accuracy_total_ci_low"]
+
+
+@pytest.mark.parametrize("suffix", ["sd", "ci_low", "ci_high"])
+def test_one_seed_leaves_the_seed_interval_empty(rows, suffix):
+    assert np.isnan(rows[3][f"accuracy_{suffix}"])
+
+
+def test_one_seed_keeps_its_total_interval(rows):
+    assert rows[3]["accuracy_total_ci_low"] < rows[3]["accuracy_mean"]
+
+
+def test_f1s_total_interval_stays_inside_its_range(tmp_path):
+    table = summary(read_sweep(plant(tmp_path, Plan(classes=("a", "b"), per_class=(3, 2, 5)))))
+    assert table["f1_macro_total_ci_high"].max() <= 1
+
+
+def test_too_few_test_images_leave_calibration_empty(tmp_path):
+    table = summary(read_sweep(plant(tmp_path, Plan(classes=("a", "b"), per_class=(3, 2, 3)))))
+    assert table["calibration_error"].isna().all()
+
+
+def test_without_completed_trials_all_but_the_names_is_empty(empty):
+    table = summary(empty)
+    assert table["n_seeds"].tolist() == [0, 0]
+    assert table.drop(columns=["model", "strategy", "n_seeds", "n_planned"]).isna().all(axis=None)
+
+
+def test_per_class_averages_the_records(sweep):
+    table = per_class(sweep)
+    values = [record.test["per_class"][2]["f1"] for record in sweep.configurations[0].records]
+    assert table.loc[2, ["class", "f1_mean"]].tolist() == ["Happy", pytest.approx(np.mean(values))]
+
+
+def test_confusions_shares_of_a_true_class_sum_to_one(sweep):
+    sums = confusion(sweep).groupby(["model", "strategy", "true"])["share_mean"].sum()
+    assert sums.to_numpy() == pytest.approx(np.ones(4 * 6))
+
+
+def test_efficiency_is_the_mean_over_seeds(sweep):
+    histories = [record.history for record in sweep.configurations[0].records]
+    expected = np.mean([np.mean([epoch["seconds"] for epoch in history]) for history in histories])
+    assert efficiency(sweep)["seconds_per_epoch_mean"][0] == pytest.approx(expected)
+
+
+def test_written_csv_holds_full_precision(tmp_path, sweep, rows):
+    write_tables(sweep, tmp_path, ["csv"])
+    with (tmp_path / "summary.csv").open(newline="") as file:
+        read = list(csv.DictReader(file))
+    assert [float(row["accuracy_mean"]) for row in read] == [row["accuracy_mean"] for row in rows]
+
+
+def test_written_csv_has_empty_cells_where_nothing_is_known(tmp_path, sweep):
+    write_tables(sweep, tmp_path, ["csv"])
+    with (tmp_path / "summary.csv").open(newline="") as file:
+        assert list(csv.DictReader(file))[3]["accuracy_sd"] == ""
+
+
+def test_every_table_is_written_in_every_format(tmp_path, sweep):
+    names = {path.name for path in write_tables(sweep, tmp_path)}
+    assert names == {f"{n}.{e}" for n in all_tables(sweep) for e in ("csv", "md", "tex")} - {
+        "confusion.md",
+        "confusion.tex",
+    }
+
+
+@pytest.mark.parametrize("ending", ["csv", "md", "tex"])
+def test_an_empty_sweeps_tables_are_written(tmp_path, empty, ending):
+    assert (tmp_path / f"summary.{ending}") in write_tables(empty, tmp_path, [ending])
+
+
+def test_markdown_keeps_a_names_pipes_out_of_the_table(tmp_path):
+    folder = plant(tmp_path, Plan(models=("a|b",), classes=("x|y", "z")))
+    write_tables(read_sweep(folder), tmp_path / "tables", ["md"])
+    lines = (tmp_path / "tables" / "per_class.md").read_text().splitlines()
+    assert {line.replace("\\|", "").count("|") for line in lines} == {lines[1].count("|")}
+
+
+def test_latex_escapes_what_it_would_read(tmp_path):
+    folder = plant(tmp_path, Plan(models=("a_b&c",), classes=("50%", "z")))
+    write_tables(read_sweep(folder), tmp_path / "tables", ["tex"])
+    text = (tmp_path / "tables" / "per_class.tex").read_text()
+    assert r"a\_b\&c" in text
+    assert r"50\%" in text
+
+
+def test_summary_in_words_says_how_many_seeds(sweep):
+    assert summary_in_words(summary(sweep))["seeds"].tolist() == ["3 of 3", "2 of 3", "3 of 3", "1 of 3"]
+
+
+def test_one_seed_has_no_plus_minus(sweep):
+    words = summary_in_words(summary(sweep))["accuracy (%)"].tolist()
+    assert ["±" in text for text in words] == [True, True, True, False]
+
+
+def test_plus_minus_is_half_the_interval():
+    row = {"m_mean": 0.5, "m_ci_low": 0.4, "m_ci_high": 0.6}
+    assert plus_minus(row, "m", 100, 1) == "50.0 ± 10.0"
+
+
+def test_a_total_interval_that_is_not_there_is_no_text():
+    assert total_range(pd.Series({"m_total_ci_low": np.nan, "m_total_ci_high": np.nan}), "m") == ""
