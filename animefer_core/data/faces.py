@@ -1,12 +1,14 @@
 """Anime-like faces of six emotions, drawn from parameters, so that the whole job can run where no images are.
 
+    animefer data demo --out DIR --per-class 57 --seed 42
+
     emotion ──▶ RECIPES ──▶ Expression ─┐
                                         ├─▶ Face ──▶ render ──▶ pixels ──▶ JPEG or PNG
     chance ───▶ Looks, Pose ────────────┘
 
 Only the expression knows the emotion. Hair, colours, style, pose, background, image size and file format are
-drawn without it, so that nothing but the face gives an emotion away. Recipes overlap as people's do: Happy and
-Embarrassed share smiles and blushes, Sad and Scared share brows and tears; Psycho-Crazy stands apart.
+drawn without it, so that nothing but the face gives an emotion away. Recipes overlap as people's do, and mix:
+Happy and Embarrassed share smiles and blushes, Sad and Scared share brows and tears; Psycho-Crazy stands apart.
 
 Faces are described in units of half a head's width, y downwards, the origin in the middle of the head.
 """
@@ -219,7 +221,7 @@ RECIPES: Mapping[str, Mapping[str, Spread]] = {
         "iris_size": (0.14, 0.32),
         "gaze": (-0.3, 0.3),
         "gaze_down": (-0.3, 0.3),
-        "mouth": {"grin": 0.72, "open_smile": 0.24, "shout": 0.04},
+        "mouth": {"grin": 0.74, "open_smile": 0.26},
         "mouth_width": (0.47, 0.62),
         "mouth_open": (0.22, 0.34),
         "blush": {0.0: 0.6, 0.4: 0.2, 0.8: 0.2},
@@ -270,6 +272,23 @@ RECIPES: Mapping[str, Mapping[str, Spread]] = {
     },
 }
 EMOTIONS: tuple[str, ...] = tuple(sorted(RECIPES))
+
+# Feelings are seldom pure: now and then a feature is drawn as a neighbouring emotion would show it.
+MIXED = 0.15
+FEATURES = (
+    ("brow_slope", "brow_height", "brow_bend", "brow_offset"),
+    ("eyes", "eye_open", "lid_slope", "iris_size", "gaze", "gaze_down"),
+    ("mouth", "mouth_width", "mouth_open"),
+    ("blush", "tears", "sweat", "vein", "gloom"),
+)
+NEIGHBOURS: Mapping[str, tuple[str, ...]] = {
+    "Angry": ("Sad", "Embarrassed"),
+    "Embarrassed": ("Happy", "Sad"),
+    "Happy": ("Embarrassed",),
+    "Psycho-Crazy": ("Psycho-Crazy",),
+    "Sad": ("Scared", "Embarrassed"),
+    "Scared": ("Sad",),
+}
 
 POSE: Mapping[str, Spread] = {
     "tilt": (-9.0, 9.0),
@@ -353,8 +372,16 @@ def draw_parameters(emotion: str, rng: np.random.Generator) -> Face:
     return Face(
         looks=_draw_looks(rng),
         pose=Pose(**_draw(POSE, rng), shift=(float(rng.uniform(-0.07, 0.07)), float(rng.uniform(-0.07, 0.07)))),
-        expression=Expression(**_draw(RECIPES[emotion], rng)),
+        expression=_draw_expression(emotion, rng),
     )
+
+
+def _draw_expression(emotion: str, rng: np.random.Generator) -> Expression:
+    recipe: dict[str, Spread] = {}
+    for feature in FEATURES:
+        source = str(rng.choice(NEIGHBOURS[emotion])) if rng.random() < MIXED else emotion
+        recipe |= {name: RECIPES[source][name] for name in feature}
+    return Expression(**_draw(recipe, rng))
 
 
 def _draw(spreads: Mapping[str, Spread], rng: np.random.Generator) -> dict[str, Any]:
@@ -551,9 +578,9 @@ def _ellipse(x: float, y: float, across: float, down: float) -> Points:
     return np.stack([x + across * np.cos(angle), y + down * np.sin(angle)], axis=1)
 
 
-def _wave(start: float, end: float, y: float, height: float, waves: float, samples: int = 24) -> Points:
-    x = np.linspace(start, end, samples)
-    return np.stack([x, y + height * np.sin(np.linspace(0, 2 * np.pi * waves, samples))], axis=1)
+def _wave(start: float, end: float, y: float, height: float, waves: float) -> Points:
+    x, phase = np.linspace(start, end, 24), np.linspace(0, 2 * np.pi * waves, 24)
+    return np.stack([x, y + height * np.sin(phase)], axis=1)
 
 
 # ---- The picture, from the back to the front -----------------------------------------------------------------
@@ -859,7 +886,7 @@ def _open_smile(pen: Pen, palette: Palette, width: float, openness: float) -> No
     pen.fill(_ellipse(0, top + 1.02 * openness, 0.45 * width, 0.24 * openness), palette.tongue, line=0)
 
 
-def _grin(pen: Pen, palette: Palette, width: float, openness: float) -> None:
+def _grin(pen: Pen, _: Palette, width: float, openness: float) -> None:
     corner, top = MOUTH_Y - 0.2, MOUTH_Y - 0.02
     x = np.linspace(-width, width, 21)
     arch = 1 - (x / width) ** 2
@@ -870,7 +897,7 @@ def _grin(pen: Pen, palette: Palette, width: float, openness: float) -> None:
     pen.stroke(np.stack([x, (upper + lower) / 2], axis=1), 0.03)
 
 
-def _grit(pen: Pen, palette: Palette, width: float, openness: float) -> None:
+def _grit(pen: Pen, _: Palette, width: float, openness: float) -> None:
     top, bottom = MOUTH_Y - 0.5 * openness, MOUTH_Y + 0.5 * openness + 0.06
     shape = [(-width, bottom), (-0.7 * width, top), (0.7 * width, top), (width, bottom)]
     pen.fill(np.array(shape), WHITE, line=0.055)
@@ -927,10 +954,11 @@ def write_faces(folder: Path, per_class: int, seed: int) -> int:
 
     Face number n of an emotion follows from the seed, the emotion and n alone, so a larger set begins with the
     smaller. A folder that holds exactly this set already is left as it is. The set appears whole or not at all.
-    Raises InputError where `folder` holds anything else, or `per_class` is below 1.
+    Raises InputError where `folder` holds anything else, `per_class` is below 1 or `seed` below 0.
     """
-    if per_class < 1:
-        raise InputError(f"--per-class is {per_class}; give an integer of at least 1.")
+    for option, value, least in (("--per-class", per_class, 1), ("--seed", seed, 0)):
+        if value < least:
+            raise InputError(f"{option} is {value}; give an integer of at least {least}.")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; name a new folder for the drawn faces.")
     wanted = {"drawing": DRAWING_VERSION, "per_class": per_class, "seed": seed}

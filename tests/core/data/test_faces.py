@@ -20,7 +20,7 @@ from animefer_core.data.faces import EMOTIONS, draw_parameters, render, write_fa
 from animefer_core.errors import InputError
 from animefer_core.seeds import stream
 
-PER_CLASS = 64
+PER_CLASS = 60
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +98,12 @@ def test_happy_and_embarrassed_share_whole_faces() -> None:
         for emotion in ("Happy", "Embarrassed")
     )
     assert np.mean([face in happy for face in embarrassed]) > 0.2
+
+
+def test_a_mixed_face_takes_a_whole_feature_from_a_neighbour() -> None:
+    shown = [face.expression for face in drawn("Embarrassed", 200)]
+    unblushing = [face for face in shown if face.blush == 0.0]
+    assert 0.0 < len(unblushing) / len(shown) < faces.MIXED
 
 
 def test_psycho_crazy_stands_apart() -> None:
@@ -280,6 +286,11 @@ def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
 def test_less_than_one_a_class_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--per-class is 0"):
         write_faces(tmp_path / "faces", 0, seed=1)
+
+
+def test_a_negative_seed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--seed is -1"):
+        write_faces(tmp_path / "faces", 1, seed=-1)
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
