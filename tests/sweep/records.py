@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ class Plan:
     classes: Sequence[str] = EMOTIONS
     per_class: tuple[int, int, int] = (8, 4, 5)
     """Train, validation and test images of every class."""
+    counts: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    """The same for classes that differ from the others."""
     epochs: int = 3
     missing: Sequence[tuple[str, str, int]] = ()
     """(model, strategy, seed) of planned trials without a record."""
@@ -45,6 +47,10 @@ class Plan:
     duplicates: Duplicates = NO_DUPLICATES
     environment: Mapping[int, Mapping[str, Any]] | None = None
     """Seed -> entries of environment{} that differ from the usual ones."""
+    shared_device: bool = False
+    """Whether trials shared their device."""
+    copies: bool = False
+    """Whether the first two test images of every class are the same file."""
     error: Mapping[str, str] | None = None
     """type, message and traceback of the failed trials."""
 
@@ -76,15 +82,20 @@ def _images(plan: Plan) -> tuple[tuple[CatalogImage, ...], tuple[str, ...]]:
     rows = [
         (f"{name}/{part}_{number}.png", name, part)
         for name in sorted(plan.classes)
-        for part, count in zip(PARTS, plan.per_class, strict=True)
+        for part, count in zip(PARTS, plan.counts.get(name, plan.per_class), strict=True)
         for number in range(count)
     ]
     groups = plan.groups or [None] * len(rows)
     images = tuple(
-        CatalogImage(path=path, label=label, sha256=hashlib.sha256(path.encode()).hexdigest(), group=group)
+        CatalogImage(path=path, label=label, sha256=_sha256(plan, path), group=group)
         for (path, label, _), group in zip(rows, groups, strict=True)
     )
     return images, tuple(part for _, _, part in rows)
+
+
+def _sha256(plan: Plan, path: str) -> str:
+    content = path.replace("test_1.", "test_0.") if plan.copies else path
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _config(plan: Plan, digest: str, model: str, strategy: str, seed: int) -> TrialConfig:
@@ -125,7 +136,7 @@ def _record(plan: Plan, catalog: Catalog, split: Split, config: TrialConfig, fai
         history=_history(plan, config, share),
         validation=metrics(predictions.validation_logits, predictions.validation_labels, catalog.classes),
         test=test | {"met_at": "2026-01-02T03:04:05+00:00"},
-        efficiency=_efficiency(config, share),
+        efficiency=_efficiency(config, share) | {"shared_device": plan.shared_device},
         predictions=predictions,
     )
 
@@ -212,7 +223,6 @@ def _efficiency(config: TrialConfig, share: float) -> dict[str, Any]:
         "parameters": parameters,
         "trainable_parameters": round(parameters * share / 100),
         "flops_per_image": parameters * 160,
-        "shared_device": False,
     }
 
 
