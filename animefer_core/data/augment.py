@@ -21,7 +21,7 @@ BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 GRAY = (0.299, 0.587, 0.114)
 TRUNCATED = 0.5 / 255
 """Pillow drops what is below a whole level of 255 after each colour operation: half a level on average."""
-CACHED = 2**18
+CACHED = 2**19
 """Floats of a piece of a batch on a CPU: the steps from crop to erasure pass over it while it is in the cache."""
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -1,0 +1,253 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from animefer_core.config import STUDY_MODELS
+from animefer_core.errors import InputError
+from animefer_core.models.zoo import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Network,
+    build,
+    check_model,
+    normalisation,
+    reset_head,
+)
+from animefer_core.training.freezing import percent_trainable, set_trainable
+from animefer_core.training.strategies import STUDY, trainable_blocks
+
+PARAMETERS = {"resnet18": 11_179_590, "resnet50": 23_520_326, "vit_b_16": 85_803_270, "vit_s_16": 21_667_974}
+
+# The study's Table 2: what trained in the last epoch run, in percent, and how many epochs ran.
+TRAINABLE = [
+    ("resnet18", "full", 100.0, 26),
+    ("resnet18", "linear_probe", 0.0, 20),
+    ("resnet18", "partial", 75.1, 10),
+    ("resnet18", "progressive", 98.6, 20),
+    ("resnet50", "full", 100.0, 19),
+    ("resnet50", "linear_probe", 0.1, 19),
+    ("resnet50", "partial", 63.7, 12),
+    ("resnet50", "progressive", 99.0, 18),
+    ("vit_b_16", "full", 100.0, 12),
+    ("vit_b_16", "linear_probe", 0.0, 20),
+    ("vit_b_16", "partial", 24.8, 10),
+    ("vit_b_16", "progressive", 99.8, 29),
+    ("vit_s_16", "full", 100.0, 18),
+    ("vit_s_16", "linear_probe", 0.0, 20),
+    ("vit_s_16", "partial", 24.6, 11),
+    ("vit_s_16", "progressive", 73.7, 19),
+]
+
+
+def shape_of(name: str, image_size: int = 224, classes: int = 6) -> Network:
+    """Return a network without memory for its parameters."""
+    with torch.device("meta"):
+        return build(name, classes, image_size)
+
+
+@pytest.fixture(scope="module")
+def study() -> dict[str, Network]:
+    return {name: shape_of(name) for name in STUDY_MODELS}
+
+
+@pytest.mark.parametrize(("model", "strategy", "percent", "epochs"), TRAINABLE)
+def test_share_of_the_last_epoch_is_the_studys(study, model, strategy, percent, epochs):
+    network = study[model]
+    set_trainable(network, trainable_blocks(STUDY[strategy], epochs - 1, len(network.blocks)), "eval")
+    assert round(percent_trainable(network), 1) == percent
+
+
+@pytest.mark.parametrize("model", STUDY_MODELS)
+def test_parameters_are_the_studys(study, model):
+    assert sum(parameter.numel() for parameter in study[model].model.parameters()) == PARAMETERS[model]
+
+
+@pytest.mark.parametrize("model", [*STUDY_MODELS, "resnet26d", "resnetrs50", "vit_tiny_patch16_224"])
+def test_no_parameter_is_in_two_places(model):
+    network = shape_of(model)
+    grouped = [name for group in (network.head, *network.blocks) for name in group]
+    assert len(grouped) == len(set(grouped))
+
+
+@pytest.mark.parametrize("model", ["resnet18", "resnet50", "resnet26d", "resnetrs50"])
+def test_every_parameter_of_a_resnet_is_in_the_head_or_a_block(model):
+    network = shape_of(model)
+    grouped = {name for group in (network.head, *network.blocks) for name in group}
+    assert grouped == {name for name, _ in network.model.named_parameters()}
+
+
+@pytest.mark.parametrize(
+    ("model", "outside"),
+    [
+        ("vit_b_16", {"class_token", "encoder.pos_embedding"}),
+        ("vit_s_16", {"cls_token", "pos_embed"}),
+        ("vit_tiny_patch16_224", {"cls_token", "pos_embed"}),
+        ("vit_base_patch14_reg4_dinov2", {"cls_token", "pos_embed", "reg_token"}),
+    ],
+)
+def test_tokens_and_positions_are_in_no_block(model, outside):
+    network = shape_of(model)
+    grouped = {name for group in (network.head, *network.blocks) for name in group}
+    assert {name for name, _ in network.model.named_parameters()} - grouped == outside
+
+
+def layers(block: tuple[str, ...], prefix: str) -> set[int]:
+    return {int(name.removeprefix(prefix).split(".")[0]) for name in block if name.startswith(prefix)}
+
+
+@pytest.mark.parametrize(("model", "prefix"), [("vit_b_16", "encoder.layers.encoder_layer_"), ("vit_s_16", "blocks.")])
+def test_vit_blocks_are_three_layers_each_from_the_head(study, model, prefix):
+    groups = [layers(block, prefix) for block in study[model].blocks]
+    assert groups == [{9, 10, 11}, {6, 7, 8}, {3, 4, 5}, {0, 1, 2}, set()]
+
+
+def test_the_deeper_groups_of_another_depth_are_nearest_the_head():
+    groups = [layers(block, "blocks.") for block in shape_of("vit_so150m_patch16_reg4_gap_256", 256).blocks]
+    assert [len(group) for group in groups] == [5, 5, 4, 4, 0]
+    assert groups[0] == {13, 14, 15, 16, 17}
+
+
+def test_a_large_vit_has_groups_of_six_layers():
+    groups = [layers(block, "blocks.") for block in shape_of("vit_large_patch16_224").blocks]
+    assert [len(group) for group in groups] == [6, 6, 6, 6, 0]
+
+
+@pytest.mark.parametrize(
+    ("model", "norm"), [("vit_b_16", "encoder.ln.weight"), ("vit_s_16", "norm.weight"), ("test_vit2", "fc_norm.weight")]
+)
+def test_the_final_norm_is_in_the_first_block(model, norm):
+    assert norm in shape_of(model).blocks[0]
+
+
+@pytest.mark.parametrize(
+    ("model", "stem"),
+    [
+        ("resnet18", ("conv1.weight", "bn1.weight", "bn1.bias")),
+        ("vit_b_16", ("conv_proj.weight", "conv_proj.bias")),
+        ("vit_s_16", ("patch_embed.proj.weight", "patch_embed.proj.bias")),
+    ],
+)
+def test_the_last_block_is_the_stem(study, model, stem):
+    assert study[model].blocks[-1] == stem
+
+
+def test_a_deep_stem_is_one_block():
+    stem = shape_of("resnet26d").blocks[-1]
+    assert {name.split(".")[0] for name in stem} == {"conv1", "bn1"}
+    assert "conv1.6.weight" in stem
+
+
+@pytest.mark.parametrize(("model", "family"), [("resnet50", "resnet"), ("resnet26d", "resnet"), ("vit_s_16", "vit")])
+def test_the_family_is_known(model, family):
+    assert shape_of(model).family == family
+
+
+@pytest.mark.parametrize("model", [*STUDY_MODELS, "resnet26d", "vit_tiny_patch16_224"])
+def test_the_head_is_one_linear_layer_to_the_classes(model):
+    network = shape_of(model, classes=7)
+    assert network.classifier.out_features == 7
+    assert [name.rsplit(".", 1)[1] for name in network.head] == ["weight", "bias"]
+
+
+@pytest.mark.parametrize("model", ["resnet18", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize("image_size", [32, 64])
+def test_logits_come_at_any_size(model, image_size):
+    network = build(model, 5, image_size)
+    with torch.inference_mode():
+        assert network.model.eval()(torch.zeros(2, 3, image_size, image_size)).shape == (2, 5)
+
+
+@pytest.mark.parametrize("model", ["resnet18", "test_vit"])
+def test_initialisation_follows_torchs_global_generator(model):
+    def state(seed: int) -> dict[str, torch.Tensor]:
+        torch.manual_seed(seed)
+        return build(model, 3, 32).model.state_dict()
+
+    first, again, other = state(1), state(1), state(2)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+@pytest.mark.parametrize(("image_size", "offered"), [(100, "96 or 112"), (8, "16 or 32")])
+@pytest.mark.parametrize("model", ["vit_b_16", "vit_tiny_patch16_224"])
+def test_a_size_that_patches_do_not_tile_is_refused(model, image_size, offered):
+    with pytest.raises(InputError, match=f"--image-size {image_size} .* of {model}; give {offered}"):
+        shape_of(model, image_size)
+
+
+def test_head_is_initialised_as_torch_does_by_default():
+    network = build("resnet18", 6, 32)
+    reset_head(network, torch.Generator().manual_seed(3))
+    torch.manual_seed(3)
+    default = nn.Linear(512, 6)
+    assert torch.equal(network.classifier.weight, default.weight)
+    assert torch.equal(network.classifier.bias, default.bias)
+
+
+def test_heads_of_equal_width_do_not_depend_on_the_model():
+    heads = []
+    for model in ("resnet18", "resnet18d"):
+        network = build(model, 6, 32)
+        reset_head(network, torch.Generator().manual_seed(3))
+        heads.append(network.classifier.weight)
+    assert torch.equal(*heads)
+
+
+def test_resetting_the_head_leaves_the_global_generator_alone():
+    network = build("test_resnet", 6, 32)
+    before = torch.get_rng_state()
+    reset_head(network, torch.Generator().manual_seed(3))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    "name", [*STUDY_MODELS, "vit_tiny_patch16_224", "resnet26d", "vit_small_patch16_224.augreg_in21k_ft_in1k"]
+)
+def test_resnets_and_vits_are_accepted(name):
+    check_model(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("resnet19", "resnet18"), ("vit_s16", "vit_s_16"), ("vit_tiny_patch16_225", "vit_tiny_patch16_224")],
+)
+def test_an_unknown_model_is_named_with_near_matches(name, near):
+    with pytest.raises(InputError, match=rf"no model '{name}'; perhaps you mean .*\b{near}\b"):
+        check_model(name)
+
+
+def test_a_name_like_no_other_is_answered_with_the_studys_models():
+    with pytest.raises(InputError, match="perhaps you mean resnet18, resnet50, vit_b_16, vit_s_16"):
+        check_model("@@@@")
+
+
+def test_unknown_weights_of_a_known_model_are_named():
+    with pytest.raises(InputError, match=r"no weights 'resnet26d\.a9_in1k'; perhaps you mean resnet26d\.bt_in1k"):
+        check_model("resnet26d.a9_in1k")
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b0", "swin_tiny_patch4_window7_224", "resnetv2_50"])
+def test_other_architectures_are_refused_for_now(name):
+    with pytest.raises(InputError, match=f"'{name}' is neither a ResNet nor a ViT .* for now"):
+        check_model(name)
+
+
+def test_a_study_model_is_checked_without_timm():
+    code = (
+        "import sys; from animefer_core.models.zoo import check_model; check_model('vit_s_16');"
+        "sys.exit('timm' in sys.modules or 'torchvision' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("model", ["resnet18", "resnet50", "vit_b_16", "resnet26d"])
+def test_imagenets_normalisation(model):
+    assert normalisation(model) == (IMAGENET_MEAN, IMAGENET_STD)
+
+
+@pytest.mark.parametrize("model", ["vit_s_16", "vit_tiny_patch16_224"])
+def test_normalisation_of_weights_made_with_one_half(model):
+    assert normalisation(model) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
