@@ -48,6 +48,7 @@ def test_result_is_colour_planes_of_bytes() -> None:
     pixels = decode(encoded(Image.new("RGB", (20, 10), (10, 20, 30))), 8)
     assert pixels.dtype == np.uint8
     assert pixels.shape == (3, 8, 8)
+    assert pixels.flags.c_contiguous
     assert [np.unique(plane).tolist() for plane in pixels] == [[10], [20], [30]]
 
 
@@ -114,7 +115,7 @@ def test_transparent_colour_of_an_rgb_png_is_white() -> None:
 def test_16_bit_gradient_keeps_its_range(kind: str) -> None:
     gradient = np.tile(np.linspace(0, 65535, 256).astype(np.uint16), (256, 1))
     row = decode(encoded(Image.fromarray(gradient), kind), 256)[0, 0]
-    assert np.abs(row.astype(int) - np.arange(256)).max() <= 1
+    assert np.abs(row - gradient[0] / 257).max() <= 0.5
 
 
 def test_big_endian_16_bit_image_keeps_its_range() -> None:
@@ -221,7 +222,7 @@ def test_colours_that_pillow_cannot_convert_are_named(monkeypatch: pytest.Monkey
         decode(content, 8)
 
 
-@pytest.mark.parametrize("sides", [(10_001, 10_000), (16_000, 16_000), (60_000, 60_000)])
+@pytest.mark.parametrize("sides", [(17, 5_882_353), (10_001, 10_000), (16_000, 16_000), (60_000, 60_000)])
 def test_more_than_100_megapixels_are_refused_from_the_header(sides: tuple[int, int]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -242,7 +243,9 @@ def test_pillows_lower_limit_is_not_in_the_way_and_stays(monkeypatch: pytest.Mon
     assert Image.MAX_IMAGE_PIXELS == 40
 
 
-@pytest.mark.parametrize(("width", "height"), [(64, 64), (300, 200), (200, 301), (17, 90), (1, 40), (640, 33)])
+@pytest.mark.parametrize(
+    ("width", "height"), [(64, 64), (300, 200), (200, 301), (17, 90), (90, 17), (1, 40), (640, 33)]
+)
 @pytest.mark.parametrize("size", [32, 37])
 def test_scaling_and_cropping_are_torchvisions(width: int, height: int, size: int) -> None:
     image = noise(width, height)
