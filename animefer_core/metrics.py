@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp, softmax
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 CALIBRATION_BINS = 15
 IMAGES_A_BIN = 4
@@ -19,12 +18,15 @@ def evaluate(
 
     logits (images, classes), labels (images,) class numbers; `classes` names the columns. Loss is the mean
     cross-entropy in nats; all else are fractions. Macro averages run over the classes that have at least one
-    image here: a class without one has no recall to average.
+    image here: a class without one has no recall to average. `confusion` has the true classes as its rows.
     """
     scores = np.asarray(logits, dtype=np.float64)
     predicted = scores.argmax(axis=1)
-    numbers = list(range(len(classes)))
-    precision, recall, f1, support = precision_recall_fscore_support(labels, predicted, labels=numbers, zero_division=0)
+    confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    np.add.at(confusion, (labels, predicted), 1)
+    hits, support, named = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    precision, recall = _share(hits, named), _share(hits, support)
+    f1 = _share(2 * hits, named + support)
     present = support > 0
     return {
         "accuracy": float((predicted == labels).mean()),
@@ -44,8 +46,13 @@ def evaluate(
             }
             for number, name in enumerate(classes)
         ],
-        "confusion": confusion_matrix(labels, predicted, labels=numbers).tolist(),
+        "confusion": confusion.tolist(),
     }
+
+
+def _share(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return part / whole, and 0 where the whole is 0."""
+    return np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0)
 
 
 def cross_entropy(logits: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.int64]) -> float:

@@ -57,7 +57,7 @@ class Settings:
     allow_duplicates: bool = False
     validation_share: float = 0.15
     test_share: float = 0.15
-    per_class: int = 54
+    per_class: int = 50
     """Drawn faces a class."""
 
     @property
@@ -85,8 +85,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "image_size": 32,
         "epochs": 6,
         "pretrained": False,
-        "validation_share": 1 / 9,
-        "test_share": 5 / 18,
+        "validation_share": 0.16,
+        "test_share": 0.3,
     },
 }
 

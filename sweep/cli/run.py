@@ -11,6 +11,7 @@ from animefer_core.data.catalog import read_images
 from animefer_core.data.split import make_split
 from animefer_core.errors import InputError
 from animefer_core.trial import failed_record, run_trial
+from sweep.execution.environment import configure_ray
 from sweep.frames import read_sweep
 from sweep.keeping import Keeper
 from sweep.prepare import Prepared, prepared
@@ -49,10 +50,11 @@ def run_sweep(given: Mapping[str, Any], *, dry_run: bool) -> int:
 
 def _execute(console: Console, work: Prepared) -> type[BaseException] | None:
     """Train what is missing; return what stopped it, if anything did."""
+    settings = work.settings
+    configure_ray(settings.address)
     from sweep.execution.executor import SweepStoppedError, Work, execute
     from sweep.execution.progress import display_for
 
-    settings = work.settings
     to_do = Work(
         trials=work.plan.to_run,
         data=work.data,

@@ -2,26 +2,12 @@
 
 import contextlib
 import logging
-import os
-import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-# Ray reads these when it is imported. A driver started by `uv run` would otherwise have every worker build an
-# environment of its own; and Tune would write CSV, JSON and TensorBoard files that nobody reads.
-os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-# The newer output engine prints even when told to be silent.
-os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-# The interpreter's own KeyboardInterrupt ends the sweep at once; Tune's handler waits for every trial's next result.
-os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
 
 import ray
 from ray import tune
@@ -31,6 +17,7 @@ from animefer_core.data.pixels import ImageSet
 from animefer_core.errors import InputError
 from animefer_core.record import TrialRecord
 from animefer_core.trial import failed_record, run_trial
+from sweep.execution.environment import LOCAL
 from sweep.execution.packing import Capacity
 from sweep.execution.progress import Display
 from sweep.execution.trainable import Run, Shared, State, trainable
@@ -109,16 +96,12 @@ def execute(
 
 @contextlib.contextmanager
 def cluster(address: str, capacity: Capacity) -> Iterator[None]:
-    """Connect to a Ray cluster, or start one in processes of this machine that nobody else can use.
+    """Connect to a Ray cluster, or start one in processes of this machine; `configure_ray` has been called.
 
-    Local processes listen on every interface, so they demand a token, which is made for this one sweep and known to
-    its processes only. Raises InputError for an address at which no cluster answers.
+    Raises InputError for an address at which no cluster answers.
     """
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address == "local":
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-        os.environ.pop("RAY_ADDRESS", None)
+    if address == LOCAL:
         settings |= {"num_cpus": capacity.trials_at_once * capacity.threads, "include_dashboard": False}
     try:
         ray.init(address=address, **settings)
@@ -141,6 +124,10 @@ class _Watcher(tune.Callback):
         self._display = display
         self._repeat = repeat
         self._first_causes: list[str] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune saves its callbacks so as to restore an experiment; ours goes on from records instead.
+        return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         self._display.started(config_from(trial.config["trial"]))

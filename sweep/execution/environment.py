@@ -1,0 +1,38 @@
+"""What Ray and Tune read from the environment, some of it at import: call this before anything imports ray."""
+
+import os
+import secrets
+import sys
+
+LOCAL = "local"
+
+SETTINGS = {
+    # A driver started by `uv run` would otherwise have every worker build an environment of its own.
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    # Trials name their files by absolute paths or not at all.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Nobody reads Tune's CSV, JSON and TensorBoard files: tables come from records.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Tune's handler waits for every trial's next result; KeyboardInterrupt ends a sweep at once, and loses nothing.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # The newer output engine prints even when told to be silent.
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+
+
+def configure_ray(address: str) -> None:
+    """Set the environment of this process and those that Ray starts.
+
+    Local processes listen on every interface, so they demand a token, which is made for this process and known to
+    those that it starts. Raises RuntimeError where ray was imported without one.
+    """
+    os.environ.update(SETTINGS)
+    if address != LOCAL:
+        return
+    if "ray" in sys.modules and os.environ.get("RAY_AUTH_MODE") != "token":
+        raise RuntimeError("ray was imported before configure_ray; its processes would not demand a token")
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    os.environ.pop("RAY_ADDRESS", None)
