@@ -78,6 +78,12 @@ class TestFinding:
             (tmp_path / name).touch()
         assert find_weights("resnet18", tmp_path).name == "resnet18-f37072fd.pth"
 
+    def test_of_several_older_files_the_first_by_name_is_taken(self, tmp_path):
+        names = [f"resnet18-{number:08x}.pth" for number in (7, 3, 9, 1, 5)]
+        for name in names:
+            (tmp_path / name).touch()
+        assert find_weights("resnet18", tmp_path).name == min(names)
+
     @pytest.mark.parametrize(
         ("model", "name"),
         [
