@@ -68,8 +68,11 @@ def accuracy(sweep: Sweep, summary: Table) -> Drawing:
     traces += [_baseline(name, 100 * value, dash, len(rows)) for name, value, dash in baselines(sweep)]
     height = 110 + 34 * len(rows)
     spread = [end for trace in traces for end in (min(trace.x), max(trace.x))]
-    spread += [100 * row["accuracy_total_ci_low"] for _, row in rows if _there(row["accuracy_total_ci_low"])]
-    axis = {"title": {"text": "test accuracy (%)"}, "range": [max(-2, min(spread) - 4), 102]}
+    ends = [
+        100 * row[f"accuracy{kind}_ci_{end}"] for _, row in rows for kind in ("", "_total") for end in ("low", "high")
+    ]
+    spread += [end for end in ends if _there(end)]
+    axis = {"title": {"text": "test accuracy (%)"}, "range": [max(-2, min(spread) - 3), min(102, max(spread) + 3)]}
     layout = _rows_axis([f"{row['model']}/{row['strategy']}" for _, row in rows])
     means = [100 * row["accuracy_mean"] for _, row in rows]
     return Drawing(

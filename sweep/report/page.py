@@ -117,7 +117,7 @@ def provenance(sweep: Sweep) -> dict[str, Any]:
             name: _used(sweep, name)
             for name in ("device_name", "precision", "precision_reason", "threads", "normalisation", "host")
         },
-        "fingerprint": dict(sweep.fingerprint),
+        "fingerprint": {name: _in_words(value) for name, value in sweep.fingerprint.items()},
         "calls": [dict(call) | {"line": shlex.join(map(str, call.get("command", [])))} for call in sweep.calls],
         "configs": {
             name: json.dumps(one_each[name], indent=1, sort_keys=True, ensure_ascii=False)
@@ -174,7 +174,16 @@ def _used(sweep: Sweep, *names: str) -> list[str]:
         next((record.environment[name] for name in names if record.environment.get(name)), None)
         for record in sweep.completed or sweep.failed
     )
-    return list(dict.fromkeys(str(value) for value in found if value is not None))
+    return list(dict.fromkeys(_in_words(value) for value in found if value is not None))
+
+
+def _in_words(value: Any) -> str:
+    """Return a value of environment{} or fingerprint{} as text: the means and deviations of a normalisation too."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_in_words(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return "none" if value is None else str(value)
 
 
 def _csp_hash(script: str) -> str:

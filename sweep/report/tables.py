@@ -164,7 +164,7 @@ def summary_in_words(table: pd.DataFrame) -> pd.DataFrame:
         for metric, title, scale, digits in DISPLAYED:
             words[title] = plus_minus(row, metric, scale, digits)
             words[f"{title}, total interval"] = total_range(row, metric, scale, digits)
-        words["trainable (%)"] = number(row["percent_trainable"], 1)
+        words["trainable (%)"] = number(row["percent_trainable"], 2)
         words["epochs"] = number(row["epochs_run_mean"], 1)
         words["s/epoch"] = number(row["seconds_per_epoch_mean"], 1)
         rows.append(words)

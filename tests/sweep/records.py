@@ -235,7 +235,7 @@ def _environment(plan: Plan, seed: int) -> dict[str, Any]:
         "threads": 1,
         "versions": {"python": "3.12.3", "torch": "2.11.0", "torchvision": "0.26.0", "timm": "1.0.20"},
         "host": "planted-host",
-        "normalisation": "study",
+        "normalisation": {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},
     }
     return usual | dict((plan.environment or {}).get(seed, {}))
 

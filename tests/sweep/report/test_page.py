@@ -174,6 +174,10 @@ def test_a_record_set_aside_is_named(tmp_path):
     assert f"{path.parent.name} cannot be read" in text
 
 
+def test_the_normalisation_used_is_told(page):
+    assert "mean 0.485 0.456 0.406, std 0.229 0.224 0.225" in words(page)
+
+
 def test_random_weights_are_called_a_demonstration(tmp_path):
     assert "a demonstration, not the study's result" in words(written(tmp_path, Plan(weights_digest=RANDOM_WEIGHTS)))
 
