@@ -274,7 +274,7 @@ RECIPES: Mapping[str, Mapping[str, Spread]] = {
 EMOTIONS: tuple[str, ...] = tuple(sorted(RECIPES))
 
 # Feelings are seldom pure: now and then a feature is drawn as a neighbouring emotion would show it.
-MIXED = 0.15
+MIXED = 0.1
 FEATURES = (
     ("brow_slope", "brow_height", "brow_bend", "brow_offset"),
     ("eyes", "eye_open", "lid_slope", "iris_size", "gaze", "gaze_down"),
