@@ -132,7 +132,7 @@ def _inseparable(images: Sequence[CatalogImage], pool: Sequence[int]) -> list[li
     sets: dict[str, list[int]] = defaultdict(list)
     for row in sorted(pool, key=lambda row: images[row].sha256):
         sets[find(images[row].sha256)].append(row)
-    return sorted(sets.values(), key=lambda rows: (-len(rows), images[rows[0]].sha256))
+    return sorted(sets.values(), key=len, reverse=True)
 
 
 def part_counts(sizes: Mapping[str, int], shares: Sequence[float]) -> dict[str, list[int]]:
@@ -145,15 +145,14 @@ def part_counts(sizes: Mapping[str, int], shares: Sequence[float]) -> dict[str, 
     behind = np.zeros(len(shares))
     counts = {}
     for label in sorted(sizes):
-        exact = portions * sizes[label]
-        count = np.floor(exact + 1e-9).astype(int)
-        between = exact - count > 1e-9
-        need = np.where(between, np.round(behind + exact - count, 9), -np.inf)
+        exact = np.round(portions * sizes[label], 9)
+        count = np.floor(exact).astype(int)
+        need = np.where(exact > count, behind + exact - count, -np.inf)
         count[np.argsort(-need, kind="stable")[: sizes[label] - int(count.sum())]] += 1
         for part in np.flatnonzero(count == 0):
             count[np.argmax(count)] -= 1
             count[part] = 1
-        behind += exact - count
+        behind = np.round(behind + exact - count, 9)
         counts[label] = [int(number) for number in count]
     return counts
 

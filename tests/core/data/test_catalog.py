@@ -51,8 +51,10 @@ def test_classes_are_the_sorted_folders(root: Path) -> None:
 
 
 def test_images_are_sorted_by_path(root: Path) -> None:
+    save(root / "calm" / "0" / "x.png", 33)
     paths = [image.path for image in read_images(root, 8)[0].images]
-    assert paths == ["angry/3.png", "angry/4.png", "angry/5.png", "calm/0.png", "calm/1.png", "calm/2.png"]
+    assert paths == sorted(paths)
+    assert paths[-4:] == ["calm/0.png", "calm/0/x.png", "calm/1.png", "calm/2.png"]
 
 
 def test_images_carry_their_label_and_no_part(root: Path) -> None:
@@ -125,9 +127,13 @@ def test_linked_root_is_read(root: Path, tmp_path: Path) -> None:
     assert len(read_images(tmp_path / "link", 8)[0].images) == 6
 
 
-def test_link_loops_end(root: Path) -> None:
+def test_link_loops_add_nothing(root: Path) -> None:
     (root / "calm" / "again").symlink_to(root)
     (root / "calm" / "self").symlink_to(root / "calm")
+    assert len(read_images(root, 8)[0].images) == 6
+
+
+def test_link_to_itself_is_bad(root: Path) -> None:
     (root / "angry" / "round.png").symlink_to(root / "angry" / "round.png")
     assert "angry/round.png is no file, or a link that leads nowhere" in error_of(root)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from animefer_core.data.catalog import BadImage, Catalog, CatalogImage, Duplicates, read_images
@@ -54,6 +54,7 @@ def test_totals_are_exact_where_a_class_cannot_be(size: int, totals: list[int]) 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(7, 200), min_size=2, max_size=12))
+@example([23, 122, 50])
 def test_every_count_is_the_exact_one_rounded(sizes: list[int]) -> None:
     shares = (0.7, 0.15, 0.15)
     named = {f"c{i:02}": size for i, size in enumerate(sizes)}
@@ -112,6 +113,13 @@ def test_copies_do_not_cost_exact_counts() -> None:
     assert counts(catalog, make_split(catalog)) == {"x": [28, 6, 6], "y": [28, 6, 6]}
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_sets_that_fit_nowhere_go_where_they_overfill_least(seed: int) -> None:
+    catalog = catalog_of([image(c, i // 2, path=f"{c}/{i}") for c in ("x", "y") for i in range(20)])
+    for numbers in counts(catalog, make_split(catalog, seed=seed)).values():
+        assert numbers in ([14, 4, 2], [14, 2, 4])
+
+
 def test_copies_are_found_in_every_part() -> None:
     images = [image(c, i // 2 if i < 60 else i, path=f"{c}/{i}") for c in ("x", "y") for i in range(100)]
     catalog = catalog_of(images)
@@ -150,6 +158,14 @@ def test_a_copy_joins_two_groups() -> None:
 def test_groups_that_cannot_cover_every_part_are_refused() -> None:
     images = [image(c, i, group=group) for c, groups in (("x", "aab"), ("y", "aab")) for i, group in enumerate(groups)]
     with pytest.raises(InputError, match="class x of faces has too few images to split: 3, of which only 2 are"):
+        make_split(catalog_of(images))
+
+
+def test_groups_that_tie_the_classes_to_each_other_too_tightly_are_refused() -> None:
+    # x needs groups 1, 2, 3 apart and y 1, 2, 4, so that 3 and 4 share a part; z needs them apart.
+    members = {"x": "123", "y": "124", "z": "345"}
+    images = [image(c, i, group=group) for c, groups in members.items() for i, group in enumerate(groups)]
+    with pytest.raises(InputError, match=r"the groups of faces are too few to put class . into every part"):
         make_split(catalog_of(images))
 
 
