@@ -54,6 +54,14 @@ class Views:
     normalisation: Literal["auto", "study", "weights"] = "auto"
     """ImageNet's mean and deviation ("study"), the weights' own, or "auto": study for its four models."""
 
+    def __post_init__(self) -> None:
+        """Make numbers floats and ranges tuples: 1 and 1.0 are one value, and have to give one trial id."""
+        for name, value in dict(vars(self)).items():
+            if isinstance(value, tuple | list):
+                object.__setattr__(self, name, tuple(float(end) for end in value))
+            elif isinstance(value, int):
+                object.__setattr__(self, name, float(value))
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialConfig:
@@ -124,12 +132,9 @@ def canonical_json(value: Any) -> str:
 
 def config_from(values: Mapping[str, Any]) -> TrialConfig:
     """Return the config that `TrialConfig.as_dict` wrote."""
-    views: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in values["views"].items()
-    }
     parts = {
         "strategy": Strategy(**values["strategy"]),
         "streams": Streams(**values["streams"]),
-        "views": Views(**views),
+        "views": Views(**values["views"]),
     }
     return TrialConfig(**{**values, **parts})

@@ -49,28 +49,40 @@ class Strategy:
     """Largest 2-norm of the gradient over all parameters; None: no clipping."""
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot train, naming the field."""
-        where = f"strategy {self.name!r}: "
-        for field in ("lr_head", "lr_backbone", "weight_decay", "warmup_epochs"):
-            if not (math.isfinite(getattr(self, field)) and getattr(self, field) >= 0):
-                raise InputError(f"{where}{field} is {getattr(self, field)}; give a finite number of at least 0.")
+        """Refuse values that cannot train, naming the field; numbers that are no counts become floats.
+
+        1 and 1.0 are one rate, and have to give one trial id.
+        """
+        for field in ("lr_head", "lr_backbone", "weight_decay"):
+            self._require(field, _is_number(getattr(self, field)), "a finite number of at least 0")
+            object.__setattr__(self, field, float(getattr(self, field)))
         for field in ("max_epochs", "patience"):
-            if getattr(self, field) < 1:
-                raise InputError(f"{where}{field} is {getattr(self, field)}; give an integer of at least 1.")
-        if self.unfreeze_every is not None and self.unfreeze_every < 1:
-            raise InputError(
-                f"{where}unfreeze_every is {self.unfreeze_every}; give epochs of at least 1, or leave it out."
-            )
-        if self.blocks != EVERYTHING and (isinstance(self.blocks, str) or self.blocks < 0):
-            raise InputError(f'{where}blocks is {self.blocks!r}; give an integer of at least 0, or "all".')
-        if self.schedule not in ("constant", "cosine"):
-            raise InputError(f'{where}schedule is {self.schedule!r}; give "constant" or "cosine".')
-        if self.gradient_clip_norm is not None and not self.gradient_clip_norm > 0:
-            raise InputError(f"{where}gradient_clip_norm is {self.gradient_clip_norm}; give a number above 0.")
+            self._require(field, _is_count(getattr(self, field), 1), "an integer of at least 1")
+        self._require("warmup_epochs", _is_count(self.warmup_epochs, 0), "an integer of at least 0")
+        self._require("blocks", self.blocks == EVERYTHING or _is_count(self.blocks, 0), 'an integer or "all"')
+        self._require("schedule", self.schedule in ("constant", "cosine"), '"constant" or "cosine"')
+        if self.unfreeze_every is not None:
+            self._require("unfreeze_every", _is_count(self.unfreeze_every, 1), "epochs of at least 1, or leave it out")
+        if self.gradient_clip_norm is not None:
+            clip = self.gradient_clip_norm
+            self._require("gradient_clip_norm", _is_number(clip) and clip > 0, "a number above 0, or leave it out")
+            object.__setattr__(self, "gradient_clip_norm", float(clip))
+
+    def _require(self, field: str, fits: bool, wanted: str) -> None:
+        if not fits:
+            raise InputError(f"strategy {self.name!r}: {field} is {getattr(self, field)!r}; give {wanted}.")
 
     def epochs(self, cap: int | None) -> int:
         """Return the epochs at most under a cap; the schedule is as long as this."""
         return self.max_epochs if cap is None else min(self.max_epochs, cap)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+
+
+def _is_count(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 STUDY: Mapping[str, Strategy] = {
@@ -126,7 +138,4 @@ def strategy_from(name: str, values: Mapping[str, Any]) -> Strategy:
     known = {field.name for field in fields(Strategy)} - {"name"}
     if unknown := sorted(set(values) - known):
         raise InputError(f"strategy {name!r}: no such field {unknown[0]!r}; the fields are {', '.join(sorted(known))}.")
-    try:
-        return Strategy(name=name, **values)
-    except TypeError as error:
-        raise InputError(f"strategy {name!r}: a field has a value of the wrong type ({error}).") from error
+    return Strategy(name=name, **values)
