@@ -71,7 +71,7 @@ class TrialRecord:
     validation: Mapping[str, Any] = field(default_factory=dict)
     """Metrics of the chosen checkpoint on the validation images."""
     test: Mapping[str, Any] = field(default_factory=dict)
-    """Metrics of the one meeting with the test images, and when it took place (`met_at`)."""
+    """Metrics of the one meeting with the test images; when it took place is `environment["test_met_at"]`."""
     efficiency: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     error: Mapping[str, Any] = field(default_factory=dict)
@@ -88,14 +88,15 @@ def write_record(folder: Path, record: TrialRecord) -> Path:
     The JSON carries the SHA-256 of the predictions' file and of itself, so that a cut or edited record tells.
     """
     directory = folder / record.trial_id
-    directory.mkdir(parents=True, exist_ok=True)
+    contents: dict[str, bytes] = {}
     values = asdict_shallow(record)
     if record.predictions is not None:
-        content = record.predictions.to_bytes()
-        write_atomically(directory / "predictions.npz", content)
-        values["predictions_sha256"] = hashlib.sha256(content).hexdigest()
+        contents["predictions.npz"] = record.predictions.to_bytes()
+        values["predictions_sha256"] = hashlib.sha256(contents["predictions.npz"]).hexdigest()
     values["digest"] = record_digest(values)
-    write_atomically(directory / "record.json", json.dumps(values, indent=1, ensure_ascii=False).encode())
+    contents["record.json"] = json.dumps(values, indent=1, ensure_ascii=False).encode()
+    directory.mkdir(parents=True, exist_ok=True)
+    _write_together(directory, contents)
     return directory
 
 
@@ -104,9 +105,13 @@ def read_record(directory: Path) -> TrialRecord:
 
     Raises ValueError where record.json or predictions.npz was cut or edited since it was written.
     """
-    values: dict[str, Any] = json.loads((directory / "record.json").read_text(encoding="utf-8"))
+    path = directory / "record.json"
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} was cut after it was written: {error}") from error
     if values.pop("digest", None) != record_digest(values):
-        raise ValueError(f"{directory / 'record.json'} was changed after it was written")
+        raise ValueError(f"{path} was changed after it was written")
     expected = values.pop("predictions_sha256", None)
     predictions = None
     if expected is not None:
@@ -131,17 +136,28 @@ def record_digest(values: Mapping[str, Any]) -> str:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all, also after a power cut: beside, fsync, rename."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    _write_together(path.parent, {path.name: content})
+
+
+def _write_together(directory: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files atomically, in order; none gets its name before all of them are on disk.
+
+    A disk that fills up therefore leaves what was there before.
+    """
+    beside = {name: directory / f".{name}.{os.getpid()}" for name in contents}
     try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        for name, content in contents.items():
+            with beside[name].open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for name, path in beside.items():
+            path.replace(directory / name)
     finally:
-        beside.unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY)
+        for path in beside.values():
+            path.unlink(missing_ok=True)
+    descriptor = os.open(directory, os.O_RDONLY)
     try:
-        os.fsync(directory)
+        os.fsync(descriptor)
     finally:
-        os.close(directory)
+        os.close(descriptor)
