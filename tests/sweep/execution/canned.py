@@ -1,0 +1,59 @@
+"""A `run` that trains nothing: what is left is the orchestration. Workers import it by this module's name."""
+
+import os
+import time
+
+import numpy as np
+import timm  # noqa: F401  a real trial's process has these loaded
+import torchvision  # noqa: F401
+
+from animefer_core.metrics import evaluate
+from animefer_core.record import Predictions, TrialRecord
+from animefer_core.seeds import stream
+from animefer_core.trial import identity
+
+
+def train_nothing(config, data, weights, *, device, on_epoch, keep_state, shared_device):
+    """Return a plausible record at once, after reporting three epochs."""
+    for epoch in range(1, 4):
+        on_epoch({"epoch": epoch, "validation_accuracy": 0.5})
+    rng = stream(config.seed, "canned")
+    rows = {part: data.rows[part] for part in ("validation", "test")}
+    logits = {part: rng.normal(size=(len(rows[part]), len(data.classes))).astype(np.float32) for part in rows}
+    metrics = {part: evaluate(logits[part], data.labels[rows[part]], data.classes) for part in rows}
+    return TrialRecord(
+        **identity(config),
+        status="completed",
+        epochs_run=3,
+        best_epoch=3,
+        percent_trainable=1.0,
+        validation=metrics["validation"],
+        test=metrics["test"],
+        environment={"pid": os.getpid()},
+        predictions=Predictions(
+            **{f"{part}_logits": logits[part] for part in rows},
+            **{f"{part}_labels": data.labels[rows[part]] for part in rows},
+            **{f"{part}_index": rows[part] for part in rows},
+        ),
+        state={"weight": np.full(3, config.seed, dtype=np.float32)} if keep_state else None,
+    )
+
+
+def fail_always(config, *_, **__):
+    raise ValueError("the moon is in the way")
+
+
+def fail_by_seed(config, *_, **__):
+    raise ValueError(f"seed {config.seed} is in the way")
+
+
+def lose_process_on_seed_1(config, *args, **options):
+    if config.seed == 1:
+        os._exit(1)
+    return train_nothing(config, *args, **options)
+
+
+def wait_after_seed_1(config, *args, **options):
+    if config.seed > 1:
+        time.sleep(600)
+    return train_nothing(config, *args, **options)

@@ -1,0 +1,159 @@
+"""The executor with a real Ray on this machine, and a `run` that trains nothing."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from animefer_core.data.pixels import ImageSet
+from animefer_core.record import read_record
+from sweep.execution.environment import configure_ray
+
+configure_ray("local")
+
+from sweep.execution.executor import SweepStoppedError, Work, execute
+from sweep.execution.packing import Capacity
+from sweep.execution.progress import display_for
+from sweep.keeping import Keeper
+from sweep.plan import grid
+from sweep.settings import resolve
+from tests.sweep.execution import canned
+
+
+@pytest.fixture(scope="module")
+def data():
+    labels = np.arange(40) % 2
+    rows = {"train": np.arange(20), "validation": np.arange(20, 30), "test": np.arange(30, 40)}
+    pixels = np.zeros((40, 3, 8, 8), np.uint8)
+    return ImageSet(pixels=pixels, labels=labels, classes=("a", "b"), rows=rows, split_digest="s")
+
+
+def work_for(data, seeds, *, keep_state=False):
+    settings = resolve({"models": "resnet18", "strategies": "linear_probe,full", "seeds": seeds})
+    trials = grid(settings, split_digest="s", weights={"resnet18": "random"}, threads=1)
+    capacity = Capacity(trials_at_once=2, threads=1, gpu_share=0.0)
+    return Work(
+        trials=trials, data=data, weights={}, capacity=capacity, device="cpu", address="local", keep_state=keep_state
+    )
+
+
+def run(work, folder, function, save_models="none"):
+    output = io.StringIO()
+    display = display_for(Console(file=output, width=200), len(work.trials), 2)
+    keeper = Keeper(folder, save_models, [])
+    try:
+        execute(work, keeper.keep, display, lambda config: f"repeat {config.name} {config.seed}", run=function)
+    finally:
+        lines = output.getvalue().splitlines()
+        records = [read_record(path.parent) for path in sorted((folder / "trials").glob("*/record.json"))]
+    return records, lines
+
+
+def test_every_trial_leaves_its_record_and_a_line(data, tmp_path, capfd):
+    work = work_for(data, "1,2,3")
+    records, lines = run(work, tmp_path, canned.train_nothing)
+    assert {record.trial_id for record in records} == {config.trial_id for config in work.trials}
+    assert all(record.status == "completed" for record in records)
+    assert [line.split("]")[0] for line in lines] == [f"[{number}/6" for number in range(1, 7)]
+    said = capfd.readouterr()
+    assert said.out == "", "Ray and Tune say nothing"
+    assert said.err == ""
+
+
+def test_processes_are_reused(data, tmp_path):
+    records, _ = run(work_for(data, "1,2,3,4,5"), tmp_path, canned.train_nothing)
+    assert len({record.environment["pid"] for record in records}) == 2
+
+
+def test_best_keeps_one_model_a_seed(data, tmp_path):
+    run(work_for(data, "1,2", keep_state=True), tmp_path, canned.train_nothing, save_models="best")
+    models = list((tmp_path / "trials").glob("*/model.safetensors"))
+    assert sorted(read_record(path.parent).seed for path in models) == [1, 2]
+
+
+def test_three_failures_of_one_cause_stop_the_sweep(data, tmp_path):
+    with pytest.raises(SweepStoppedError, match="ValueError: the moon is in the way"):
+        run(work_for(data, "1,2,3"), tmp_path, canned.fail_always)
+    assert len(list((tmp_path / "trials").glob("*/record.json"))) == 3
+
+
+def test_failures_of_several_causes_do_not_stop_it_and_are_one_line_each(data, tmp_path):
+    records, lines = run(work_for(data, "1,2,3"), tmp_path, canned.fail_by_seed)
+    assert [record.status for record in records] == ["failed"] * 6
+    assert len(lines) == 6
+    host = records[0].environment["host"]
+    assert (
+        f"failed: resnet18/full seed 2 on {host}: ValueError: seed 2 is in the way. "
+        "To repeat it alone: repeat resnet18/full 2" in lines
+    )
+    assert "seed 2 is in the way" in next(record for record in records if record.seed == 2).error["traceback"]
+
+
+def test_a_lost_process_fails_its_trial_alone(data, tmp_path):
+    records, _ = run(work_for(data, "1,2"), tmp_path, canned.lose_process_on_seed_1)
+    assert {(record.seed, record.status) for record in records} == {(1, "failed"), (2, "completed")}
+    assert all(record.error["type"] == "LostProcessError" for record in records if record.seed == 1)
+
+
+def test_interrupt_stops_and_keeps_what_is_finished(data, tmp_path):
+    work = work_for(data, "1,2")
+    work = replace(work, trials=[config for config in work.trials if config.strategy.name == "full"])
+    timer = threading.Thread(target=_interrupt_when, args=(tmp_path,))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        run(work, tmp_path, canned.wait_after_seed_1)
+    timer.join()
+    assert [path.parent.name for path in tmp_path.glob("trials/*/record.json")] == [work.trials[0].trial_id]
+
+
+def _interrupt_when(folder):
+    while not list(folder.glob("trials/*/record.json")):
+        threading.Event().wait(0.1)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+STRANGER = """
+import sys, ray
+try:
+    ray.init(address=sys.argv[1], logging_level="critical")
+except Exception as error:
+    print("refused", type(error).__name__, str(error))
+else:
+    print("connected")
+"""
+
+
+def test_a_stranger_on_loopback_is_turned_away(data, tmp_path):
+    answers = []
+
+    class Knocking(Keeper):
+        def keep(self, record, state):
+            import ray
+
+            address = ray.get_runtime_context().gcs_address
+            port = address.rpartition(":")[2]
+            for token in ({}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}):
+                clean = {key: value for key, value in os.environ.items() if not key.startswith("RAY_AUTH")}
+                result = subprocess.run(
+                    [sys.executable, "-c", STRANGER, f"127.0.0.1:{port}"],
+                    env=clean | token | {"HOME": str(tmp_path)},
+                    capture_output=True,
+                    text=True,
+                    timeout=120,
+                )
+                answers.append(result.stdout)
+            super().keep(record, state)
+
+    work = work_for(data, "1")
+    work = replace(work, trials=work.trials[:1])
+    display = display_for(Console(file=io.StringIO()), 1, 1)
+    execute(work, Knocking(tmp_path, "none", []).keep, display, str, run=canned.train_nothing)
+    assert len(answers) == 2
+    assert all("refused" in answer and "token" in answer.lower() for answer in answers), answers
