@@ -23,7 +23,7 @@ from animefer_core.models.zoo import Colours, Network
 from animefer_core.seeds import stream, torch_seed
 from animefer_core.training.device import Compute
 from animefer_core.training.freezing import percent_trainable, set_trainable, trainable_names
-from animefer_core.training.strategies import learning_rates, trainable_blocks
+from animefer_core.training.strategies import Strategy, learning_rates, trainable_blocks
 
 OnEpoch = Callable[[Mapping[str, Any]], None]
 Normalisation = tuple[Colours, Colours]
@@ -88,12 +88,16 @@ def fit(
     best_state: dict[str, Tensor] = {}
     best_logits: npt.NDArray[np.float32] = np.empty(0, np.float32)
     ever_trained: set[str] = set()
+    buffers = {name for name, _ in model.named_buffers()}
 
     for epoch in range(strategy.epochs(config.epochs_cap)):
         # What trains, and how fast: derived from the epoch alone.
         blocks = trainable_blocks(strategy, epoch, len(network.blocks))
         set_trainable(network, blocks, config.frozen_norm)
-        ever_trained.update(trainable_names(network))
+        opened = set(trainable_names(network)) - ever_trained
+        ever_trained |= opened
+        # Until now these have their first values, which are also those of the best epoch so far.
+        best_state |= _copies(model, opened)
         rates = learning_rates(strategy, epoch, config.epochs_cap)
         for group in optimizer.param_groups:
             group["lr"] = rates[group["name"]]
@@ -144,7 +148,7 @@ def fit(
         # Keep the best, or stop.
         if loss < best_loss:
             best_loss, best_epoch, best_logits = loss, epoch + 1, logits
-            best_state = _snapshot(model, ever_trained)
+            best_state = _copies(model, ever_trained | buffers)
         if on_epoch is not None:
             on_epoch(history[-1])
         if epoch + 1 - best_epoch >= strategy.patience:
@@ -207,7 +211,12 @@ def _optimizer(network: Network, weight_decay: float) -> torch.optim.AdamW:
 
 
 def _step(
-    network: Network, optimizer: torch.optim.Optimizer, views: Tensor, labels: Tensor, compute: Compute, strategy: Any
+    network: Network,
+    optimizer: torch.optim.Optimizer,
+    views: Tensor,
+    labels: Tensor,
+    compute: Compute,
+    strategy: Strategy,
 ) -> Tensor:
     with compute.autocast():
         logits = network.model(views)
@@ -242,12 +251,9 @@ def _laid_out(views: Tensor, network: Network) -> Tensor:
     return views.contiguous(memory_format=torch.channels_last) if network.family == "resnet" else views
 
 
-def _snapshot(model: nn.Module, ever_trained: set[str]) -> dict[str, Tensor]:
-    """Copy what can have changed: parameters that trained in any epoch so far, and the buffers."""
-    buffers = {name for name, _ in model.named_buffers()}
-    return {
-        name: value.clone() for name, value in model.state_dict().items() if name in ever_trained or name in buffers
-    }
+def _copies(model: nn.Module, names: set[str]) -> dict[str, Tensor]:
+    """Return copies of some of the model's parameters and buffers."""
+    return {name: value.clone() for name, value in model.state_dict().items() if name in names}
 
 
 def _refuse_divergence(losses: npt.NDArray[np.float32], epoch: int) -> None:
