@@ -107,7 +107,7 @@ def _best_device() -> str:
 
 def _checked(device: str) -> str:
     try:
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device {device}: this machine has no such device; try --device cpu.") from error
     return device
