@@ -159,7 +159,7 @@ def environment(config: TrialConfig, compute: Compute, normalisation: Normalisat
         "device_name": compute.device_name,
         "precision": compute.precision,
         "precision_reason": compute.precision_reason,
-        "threads": config.threads,
+        "threads": torch.get_num_threads(),
         "normalisation": {"mean": list(normalisation[0]), "std": list(normalisation[1])},
         "versions": versions(),
         "host": socket.gethostname(),

@@ -63,7 +63,7 @@ class Pictures:
         if self._on_device is None:
             # Indexing copies, so the array may be read-only, as it is in an object store.
             return torch.from_numpy(self._pixels[rows])
-        return self._on_device[torch.as_tensor(rows, device=self._device)]
+        return self._on_device[torch.tensor(rows, device=self._device)]
 
 
 def fit(
@@ -82,7 +82,7 @@ def fit(
     strategy, model = config.strategy, network.model
     train_rows, validation_rows = data.rows["train"], data.rows["validation"]
     optimizer = _optimizer(network, strategy.weight_decay)
-    labels = torch.as_tensor(data.labels, device=compute.device)
+    labels = torch.tensor(data.labels, device=compute.device)
     history: list[dict[str, Any]] = []
     best_loss, best_epoch = math.inf, 0
     best_state: dict[str, Tensor] = {}
