@@ -1,6 +1,6 @@
 """The science of animefer: data, models, training, metrics and records; no Ray, no tables, no command line.
 
-    from animefer_core import TrialConfig, run_trial
+from animefer_core import TrialConfig, run_trial
 """
 
 from typing import TYPE_CHECKING, Any

@@ -33,7 +33,7 @@ from animefer_core.training.device import (
     peak_memory_bytes,
     reset_peak_memory,
 )
-from animefer_core.training.loop import Normalisation, OnEpoch, Pictures, channels_last, fit, predict
+from animefer_core.training.loop import Normalisation, OnEpoch, Pictures, fit, place, predict
 
 
 def run_trial(
@@ -58,7 +58,7 @@ def run_trial(
     compute = choose_compute(device, config.precision)
     reset_peak_memory(compute)
     network = build_network(config, len(data.classes), weights)
-    channels_last(network, compute)
+    place(network, compute)
     normalisation = normalisation_of(config)
     pictures = Pictures(data.pixels, compute.device)
 

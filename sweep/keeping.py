@@ -24,7 +24,7 @@ class Keeper:
         self._best: dict[int, TrialRecord] = {}
         for record in present:
             if record.status == "completed" and (self._trials / record.trial_id / MODEL).exists():
-                self._best[record.seed] = max(record, self._best.get(record.seed, record), key=_rank)
+                self._best[record.seed] = max(record, self._best.get(record.seed, record), key=validation_rank)
 
     def keep(self, record: TrialRecord, state: Callable[[], State | None]) -> None:
         """Write a record, and its model if it is to be kept; `state` fetches the tensors.
@@ -48,11 +48,12 @@ class Keeper:
     def _wants(self, record: TrialRecord) -> bool:
         if self._save_models == "best":
             best = self._best.get(record.seed)
-            return best is None or _rank(record) > _rank(best)
+            return best is None or validation_rank(record) > validation_rank(best)
         return self._save_models == "all"
 
 
-def _rank(record: TrialRecord) -> tuple[float, float]:
+def validation_rank(record: TrialRecord) -> tuple[float, float]:
+    """Return what a larger value of is better: validation accuracy, then a lower validation loss."""
     return record.validation["accuracy"], -record.validation["loss"]
 
 

@@ -65,7 +65,7 @@ def bf16_in_hardware(device: torch.device) -> tuple[bool, str]:
     return False, f"bf16 is not used on {device.type}"
 
 
-def median_latency_ms(call: Callable[[], object], compute: Compute, repeats: int = 10) -> float:
+def median_latency_ms(call: Callable[[], object], compute: Compute, repeats: int = 5) -> float:
     """Return the median duration of a call in milliseconds, after two calls that are not counted."""
     durations = []
     for number in range(repeats + 2):

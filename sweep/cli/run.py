@@ -65,7 +65,7 @@ def _execute(console: Console, work: Prepared) -> type[BaseException] | None:
         capacity=work.capacity,
         device=settings.device,
         address=settings.address,
-        keep_state=settings.save_models != "none",
+        save_models=settings.save_models,
     )
     keeper = Keeper(settings.out, settings.save_models, work.records)
     display = display_for(console, len(work.plan.to_run), work.capacity.trials_at_once)

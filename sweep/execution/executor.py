@@ -21,6 +21,7 @@ from sweep.execution.environment import LOCAL
 from sweep.execution.packing import Capacity
 from sweep.execution.progress import Display
 from sweep.execution.trainable import Run, Shared, State, trainable
+from sweep.settings import SaveModels
 
 LOST_PROCESS_RETRIES = 2
 SAME_CAUSE = 3
@@ -47,8 +48,8 @@ class Work:
     capacity: Capacity
     device: str
     address: str
-    keep_state: bool
-    """Whether the driver may ask for a trial's chosen checkpoint."""
+    save_models: SaveModels
+    """Which of the chosen checkpoints the driver may ask for."""
 
 
 def execute(
@@ -67,7 +68,7 @@ def execute(
             shared=Shared(ray.put(work.data), references),
             run=run,
             device=work.device,
-            keep_state=work.keep_state,
+            save_models=work.save_models,
             shared_device=work.capacity.shared_device,
         )
         tuner = tune.Tuner(

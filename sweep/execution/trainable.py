@@ -1,6 +1,9 @@
 """`run_trial` as a Tune function trainable; a reused process runs one after another."""
 
+import contextlib
+import ctypes
 import gc
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +16,8 @@ from ray import tune
 from animefer_core.config import config_from
 from animefer_core.record import TrialRecord
 from animefer_core.trial import failed_record
+from sweep.keeping import validation_rank
+from sweep.settings import SaveModels
 
 Run = Callable[..., TrialRecord]
 State = Mapping[str, "np.ndarray[Any, Any]"]
@@ -43,7 +48,7 @@ def trainable(
     shared: Shared,
     run: Run,
     device: str,
-    keep_state: bool,
+    save_models: SaveModels,
     shared_device: bool,
 ) -> None:
     """Run the trial config["trial"] and report each epoch, then its Outcome.
@@ -64,17 +69,38 @@ def trainable(
             None if weights is None else _tensors(ray.get(weights)),
             device=device,
             on_epoch=on_epoch,
-            keep_state=keep_state,
+            keep_state=save_models != "none",
             shared_device=shared_device,
         )
     except Exception as error:
         record = failed_record(trial, error)
-    state = None if record.state is None else ray.put(dict(record.state))
-    # The next trial in this process starts with the memory that this one had.
+    state = ray.put(dict(record.state)) if record.state and _may_be_kept(record, save_models) else None
+    _release_memory()
+    tune.report({"outcome": Outcome(replace(record, state=None), state)})
+
+
+_best_here: dict[int, tuple[float, float]] = {}
+"""Seed -> rank of the best checkpoint that this process has offered to the driver."""
+
+
+def _may_be_kept(record: TrialRecord, save_models: SaveModels) -> bool:
+    """Whether the driver may want the checkpoint: not where this process has offered a better one of that seed."""
+    rank = validation_rank(record)
+    if save_models == "best" and rank <= _best_here.get(record.seed, (-1.0, 0.0)):
+        return False
+    _best_here[record.seed] = max(rank, _best_here.get(record.seed, rank))
+    return True
+
+
+def _release_memory() -> None:
+    """Give back what the trial held: the next one in this process, or its neighbour, may need it."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    tune.report({"outcome": Outcome(replace(record, state=None), state)})
+    if sys.platform == "linux":
+        # glibc keeps freed blocks for itself; gigabytes of them after a large model.
+        with contextlib.suppress(AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _tensors(state: State) -> dict[str, torch.Tensor]:

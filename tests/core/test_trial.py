@@ -18,7 +18,7 @@ from animefer_core.metrics import evaluate
 from animefer_core.models import zoo
 from animefer_core.record import TrialRecord, read_record, write_record
 from animefer_core.training.device import choose_compute
-from animefer_core.training.loop import Pictures, channels_last, predict
+from animefer_core.training.loop import Pictures, place, predict
 from animefer_core.trial import build_network, failed_record, flops_per_image, normalisation_of
 
 VIT = "vit_tiny_patch16_224"
@@ -193,7 +193,7 @@ class TestKeptState:
         network = zoo.build(cnn.model, len(images.classes), cnn.image_size)
         network.model.load_state_dict({name: torch.tensor(value) for name, value in record.state.items()})
         compute = choose_compute("cpu", "fp32")
-        channels_last(network, compute)
+        place(network, compute)
         torch.set_num_threads(cnn.threads)
         pictures = Pictures(images.pixels, compute.device)
         logits = predict(network, pictures, images.rows["test"], cnn.image_size, normalisation_of(cnn), compute)

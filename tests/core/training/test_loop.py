@@ -14,7 +14,7 @@ from animefer_core.data.pixels import ImageSet
 from animefer_core.models.zoo import Network
 from animefer_core.training import loop
 from animefer_core.training.device import choose_compute
-from animefer_core.training.loop import Fit, Pictures, TrainingDivergedError, batches, channels_last, fit, predict
+from animefer_core.training.loop import Fit, Pictures, TrainingDivergedError, batches, fit, place, predict
 from animefer_core.training.strategies import STUDY, Strategy
 from animefer_core.trial import build_network, normalisation_of
 
@@ -37,7 +37,7 @@ def images(make_images) -> ImageSet:
 
 def network_of(config: TrialConfig, images: ImageSet) -> Network:
     network = build_network(config, len(images.classes), None)
-    channels_last(network, choose_compute("cpu", "fp32"))
+    place(network, choose_compute("cpu", "fp32"))
     return network
 
 
@@ -316,7 +316,12 @@ def test_predictions_do_not_depend_on_what_else_is_in_the_batch(make_config, ima
     np.testing.assert_allclose(validation_logits(config, alone, network)[0], together[0], rtol=1e-4, atol=1e-5)
 
 
-def test_a_cnn_is_laid_out_channels_last_and_a_vit_is_not(make_config, images):
+def test_a_cnn_in_bf16_is_laid_out_channels_last_and_a_vit_is_not(make_config, images):
     layout = {"memory_format": torch.channels_last}
-    assert network_of(make_config(), images).model.layer1[0].conv1.weight.is_contiguous(**layout)
-    assert network_of(make_config(VIT), images).model.patch_embed.proj.weight.is_contiguous()
+    for precision, model, expected in (("bf16", "resnet18", True), ("fp32", "resnet18", False), ("bf16", VIT, False)):
+        network = build_network(make_config(model), 2, None)
+        place(network, choose_compute("cpu", precision))
+        weights = [
+            parameter for parameter in network.model.parameters() if parameter.dim() == 4 and parameter.size(1) > 1
+        ]
+        assert weights[0].is_contiguous(**layout) is expected

@@ -10,14 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import ray
 from rich.console import Console
 
 from animefer_core.data.pixels import ImageSet
 from animefer_core.record import read_record
-from sweep.execution.environment import configure_ray
-
-configure_ray("local")
-
 from sweep.execution.executor import SweepStoppedError, Work, execute
 from sweep.execution.packing import Capacity
 from sweep.execution.progress import display_for
@@ -35,12 +32,12 @@ def data():
     return ImageSet(pixels=pixels, labels=labels, classes=("a", "b"), rows=rows, split_digest="s")
 
 
-def work_for(data, seeds, *, keep_state=False):
+def work_for(data, seeds, *, save_models="none"):
     settings = resolve({"models": "resnet18", "strategies": "linear_probe,full", "seeds": seeds})
     trials = grid(settings, split_digest="s", weights={"resnet18": "random"}, threads=1)
     capacity = Capacity(trials_at_once=2, threads=1, gpu_share=0.0)
     return Work(
-        trials=trials, data=data, weights={}, capacity=capacity, device="cpu", address="local", keep_state=keep_state
+        trials=trials, data=data, weights={}, capacity=capacity, device="cpu", address="local", save_models=save_models
     )
 
 
@@ -73,7 +70,7 @@ def test_processes_are_reused(data, tmp_path):
 
 
 def test_best_keeps_one_model_a_seed(data, tmp_path):
-    run(work_for(data, "1,2", keep_state=True), tmp_path, canned.train_nothing, save_models="best")
+    run(work_for(data, "1,2", save_models="best"), tmp_path, canned.train_nothing, save_models="best")
     models = list((tmp_path / "trials").glob("*/model.safetensors"))
     assert sorted(read_record(path.parent).seed for path in models) == [1, 2]
 
@@ -119,41 +116,40 @@ def _interrupt_when(folder):
     os.kill(os.getpid(), signal.SIGINT)
 
 
-STRANGER = """
-import sys, ray
+KNOCK = """
+import sys
+from ray._raylet import GcsClient
 try:
-    ray.init(address=sys.argv[1], logging_level="critical")
+    GcsClient(address=sys.argv[1]).internal_kv_keys(b"", None)
 except Exception as error:
-    print("refused", type(error).__name__, str(error))
+    print("refused:", error)
 else:
-    print("connected")
+    print("let in")
 """
 
 
 def test_a_stranger_on_loopback_is_turned_away(data, tmp_path):
-    answers = []
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    ours = {name: os.environ[name] for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+    answers = {}
 
     class Knocking(Keeper):
         def keep(self, record, state):
-            import ray
-
-            address = ray.get_runtime_context().gcs_address
-            port = address.rpartition(":")[2]
-            for token in ({}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}):
-                clean = {key: value for key, value in os.environ.items() if not key.startswith("RAY_AUTH")}
-                result = subprocess.run(
-                    [sys.executable, "-c", STRANGER, f"127.0.0.1:{port}"],
+            port = ray.get_runtime_context().gcs_address.rpartition(":")[2]
+            for name, token in {"none": {}, "wrong": ours | {"RAY_AUTH_TOKEN": "0" * 64}, "ours": ours}.items():
+                answers[name] = subprocess.run(
+                    [sys.executable, "-c", KNOCK, f"127.0.0.1:{port}"],
                     env=clean | token | {"HOME": str(tmp_path)},
                     capture_output=True,
                     text=True,
                     timeout=120,
-                )
-                answers.append(result.stdout)
+                ).stdout
             super().keep(record, state)
 
     work = work_for(data, "1")
     work = replace(work, trials=work.trials[:1])
     display = display_for(Console(file=io.StringIO()), 1, 1)
     execute(work, Knocking(tmp_path, "none", []).keep, display, str, run=canned.train_nothing)
-    assert len(answers) == 2
-    assert all("refused" in answer and "token" in answer.lower() for answer in answers), answers
+    assert answers["ours"] == "let in\n", "a process that has the token gets in, so the port is the right one"
+    assert "InvalidAuthToken" in answers["none"]
+    assert "InvalidAuthToken" in answers["wrong"]
