@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from animefer_core.record import TrialRecord
+from animefer_core.trial import identity
+from sweep.keeping import MODEL, Keeper
+from sweep.plan import grid
+from sweep.settings import resolve
+
+
+def records(accuracies):
+    """Completed trials of seed 1, without predictions, with these validation accuracies."""
+    settings = resolve({"models": "resnet18", "strategies": "linear_probe,partial,full", "seeds": "1"})
+    configs = grid(settings, split_digest="s", weights={"resnet18": "random"}, threads=1)
+    return [
+        TrialRecord(**identity(config), status="completed", validation={"accuracy": accuracy, "loss": 1.0})
+        for config, accuracy in zip(configs, accuracies, strict=True)
+    ]
+
+
+def kept_after(tmp_path, policy, accuracies):
+    trials, keeper = records(accuracies), Keeper(tmp_path, policy, [])
+    for number, record in enumerate(trials):
+        keeper.keep(record, lambda number=number: {"weight": np.full(2, number, np.float32)})
+    return [(tmp_path / "trials" / record.trial_id / MODEL).exists() for record in trials]
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept"), [("none", [False] * 3), ("all", [True] * 3), ("best", [False, True, False])]
+)
+def test_which_models_are_kept(tmp_path, policy, kept):
+    assert kept_after(tmp_path, policy, [0.5, 0.9, 0.7]) == kept
+
+
+def test_the_model_that_is_kept_is_the_trials_own(tmp_path):
+    kept_after(tmp_path, "best", [0.5, 0.9, 0.7])
+    (path,) = (tmp_path / "trials").glob(f"*/{MODEL}")
+    np.testing.assert_array_equal(load_file(path)["weight"], [1, 1])
+
+
+def test_a_later_call_knows_the_best_of_an_earlier_one(tmp_path):
+    first, second, _ = records([0.9, 0.5, 0.1])
+    Keeper(tmp_path, "best", []).keep(first, lambda: {"weight": np.zeros(1)})
+    Keeper(tmp_path, "best", [first]).keep(second, lambda: {"weight": np.ones(1)})
+    assert not (tmp_path / "trials" / second.trial_id / MODEL).exists()
+
+
+def test_a_checkpoint_that_is_not_kept_is_not_fetched(tmp_path):
+    def fetch():
+        raise AssertionError("fetched")
+
+    first, second, _ = records([0.9, 0.5, 0.1])
+    keeper = Keeper(tmp_path, "best", [])
+    keeper.keep(first, lambda: {"weight": np.zeros(1)})
+    keeper.keep(second, fetch)

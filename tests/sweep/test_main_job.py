@@ -1,0 +1,175 @@
+"""The main job on small drawn faces: trials, Ray, records, report; what is finished is never trained again."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from animefer_core.record import read_record
+from tests.sweep.cli.test_main import animefer
+
+SETTINGS = [
+    "--preset",
+    "quick",
+    "--models",
+    "resnet18,vit_tiny_patch16_224",
+    "--strategies",
+    "linear_probe,progressive",
+]
+SETTINGS += ["--per-class", 12, "--epochs", 3, "--image-size", 32, "--threads", 1]
+
+
+def records(folder):
+    return {path.parent.name: read_record(path.parent) for path in folder.glob("trials/*/record.json")}
+
+
+def written_at(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.glob("trials/*/record.json")}
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sweep") / "out"
+    result = animefer("sweep", *SETTINGS, "--seeds", "1,2", "--out", folder)
+    assert result.returncode == 0, result.stderr
+    return folder, result
+
+
+def test_a_sweep_leaves_records_tables_and_a_report(swept):
+    folder, result = swept
+    assert len(records(folder)) == 8
+    assert result.stderr.startswith("Drawn faces, preset quick")
+    assert result.stdout == ""
+    assert (folder / "report.html").stat().st_size > 1_000_000
+    with (folder / "tables" / "summary.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["n_seeds"], row["n_planned"]) for row in rows] == [("2", "2")] * 4
+
+
+def test_the_same_command_again_trains_nothing_and_a_new_seed_only_itself(swept):
+    folder, _ = swept
+    before = written_at(folder)
+    again = animefer("sweep", *SETTINGS, "--seeds", "1,2", "--out", folder)
+    assert again.returncode == 0
+    assert written_at(folder) == before
+    more = animefer("sweep", *SETTINGS, "--seeds", "1,2,3", "--out", folder)
+    assert more.returncode == 0
+    assert "8 of 12 trials are there, 4 to train" in more.stderr
+    after = written_at(folder)
+    assert len(after) == 12
+    assert {path: after[path] for path in before} == before
+
+
+def test_the_file_that_was_written_back_repeats_the_sweep(swept):
+    folder, _ = swept
+    result = animefer("sweep", "--config", folder / "sweep.toml", "--out", folder, "--dry-run")
+    assert "0 to train" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "strategy", "seed"), [("resnet18", "progressive", 2), ("vit_tiny_patch16_224", "progressive", 1)]
+)
+def test_a_trial_without_ray_equals_the_sweeps_to_the_bit(swept, tmp_path, model, strategy, seed):
+    folder, _ = swept
+    chosen = ["--model", model, "--strategy", strategy, "--seed", seed]
+    shared = [*SETTINGS[:2], *SETTINGS[6:]]
+    result = animefer("trial", *chosen, *shared, "--out", tmp_path / "alone")
+    assert result.returncode == 0, result.stderr
+    ((trial_id, alone),) = records(tmp_path / "alone").items()
+    within = records(folder)[trial_id]
+    assert alone.test == within.test
+    assert alone.validation == within.validation
+    for name, values in vars(alone.predictions).items():
+        np.testing.assert_array_equal(values, getattr(within.predictions, name))
+    untimed = [{key: entry[key] for key in ("train_loss", "validation_loss")} for entry in alone.history]
+    assert untimed == [{key: entry[key] for key in ("train_loss", "validation_loss")} for entry in within.history]
+
+
+def test_another_image_size_in_the_same_folder_is_refused(swept):
+    folder, _ = swept
+    result = animefer("sweep", *SETTINGS, "--image-size", 48, "--seeds", "1", "--out", folder)
+    assert result.returncode == 2
+    assert "image_size is 32 there and 48 here" in result.stderr
+
+
+def test_a_killed_driver_loses_nothing_that_was_finished(tmp_path):
+    command = [sys.executable, "-m", "sweep.cli.main", "sweep", *map(str, SETTINGS), "--seeds", "1,2,3", "--out"]
+    driver = subprocess.Popen([*command, str(tmp_path / "out")], stderr=subprocess.DEVNULL)
+    while len(written_at(tmp_path / "out")) < 3:
+        assert driver.poll() is None
+        time.sleep(0.05)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    before = written_at(tmp_path / "out")
+    assert len(before) < 12
+    assert animefer("report", tmp_path / "out").returncode == 0
+    assert f"{len(before)} of 12" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    result = animefer("sweep", *SETTINGS, "--seeds", "1,2,3", "--out", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    after = written_at(tmp_path / "out")
+    assert len(after) == 12
+    assert {path: after[path] for path in before} == before
+
+
+RECORD = """model strategy seed arm status config split_digest weights_digest epochs_run best_epoch percent_trainable
+    history validation test efficiency environment error"""
+METRICS = "accuracy loss precision_macro recall_macro f1_macro f1_weighted ece per_class confusion"
+HISTORY = """epoch train_loss validation_loss validation_accuracy seconds images_per_second percent_trainable
+    learning_rates"""
+EFFICIENCY = """train_images_per_second eval_images_per_second latency_ms peak_memory_bytes parameters
+    trainable_parameters flops_per_image shared_device"""
+PREDICTIONS = "validation_logits validation_labels validation_index test_logits test_labels test_index"
+MAIN = [
+    f"{metric}_{part}"
+    for metric in ("accuracy", "f1_macro", "f1_weighted", "loss")
+    for part in ("mean", "sd", "ci_low", "ci_high", "total_ci_low", "total_ci_high")
+]
+SUMMARY = [
+    "model",
+    "strategy",
+    "n_seeds",
+    "n_planned",
+    *MAIN,
+    "ece_mean",
+    "ece_sd",
+    "ece_ci_low",
+    "ece_ci_high",
+    "calibration_error",
+    "calibration_error_total_ci_low",
+    "calibration_error_total_ci_high",
+    "percent_trainable",
+    "epochs_run_mean",
+    "seconds_per_epoch_mean",
+    "images_per_second_mean",
+]
+
+
+def test_every_file_has_the_fields_that_callers_rely_on(swept):
+    folder, _ = swept
+    directory = next(folder.glob("trials/*"))
+    record = json.loads((directory / "record.json").read_text(encoding="utf-8"))
+    assert set(RECORD.split()) <= set(record)
+    assert set(METRICS.split()) <= set(record["test"])
+    assert set(METRICS.split()) <= set(record["validation"])
+    assert all(set(HISTORY.split()) <= set(entry) for entry in record["history"])
+    assert set(EFFICIENCY.split()) <= set(record["efficiency"])
+    assert {"device", "precision", "threads", "versions", "host"} <= set(record["environment"])
+    with np.load(directory / "predictions.npz", allow_pickle=False) as arrays:
+        assert set(arrays.files) == set(PREDICTIONS.split())
+    split = json.loads((folder / "split.json").read_text(encoding="utf-8"))
+    assert {"images", "images_digest", "splits"} <= set(split)
+    assert all({"path", "sha256", "label", "group"} <= set(image) for image in split["images"])
+    assert len(split["splits"][record["split_digest"]]) == len(split["images"])
+    assert {"calls", "planned", "fingerprint", "images_digest"} <= set(json.loads((folder / "sweep.json").read_text()))
+    with (folder / "tables" / "summary.csv").open(encoding="utf-8") as file:
+        assert set(SUMMARY) <= set(csv.DictReader(file).fieldnames)
+    assert {path.suffix for path in (folder / "tables").iterdir()} >= {".csv", ".md", ".tex"}
+    assert len(list(folder.glob("trials/*/model.safetensors"))) == len(
+        {read_record(path).seed for path in folder.glob("trials/*")}
+    )
