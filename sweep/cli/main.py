@@ -142,7 +142,7 @@ def status(directory: Annotated[Path, typer.Argument(metavar="DIR", help="The re
 @data_app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="A new or empty folder.")],
-    per_class: Annotated[int, typer.Option(help="Faces of each emotion.")] = 48,
+    per_class: Annotated[int, typer.Option(help="Faces of each emotion.")] = 45,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
 ) -> None:
     """Draw anime-like faces of six emotions."""

@@ -32,7 +32,7 @@ def test_with_data_the_preset_is_the_papers(tmp_path):
 def test_an_option_wins_over_the_file_and_the_file_over_the_preset(tmp_path):
     file = written(tmp_path, 'preset = "quick"\nepochs = 3\nimage-size = 64\n')
     settings = resolve({"config": file, "epochs": 5})
-    assert (settings.epochs, settings.image_size, settings.per_class) == (5, 64, 48)
+    assert (settings.epochs, settings.image_size, settings.per_class) == (5, 64, 45)
 
 
 def test_naming_a_folder_of_weights_asks_for_them():
