@@ -103,9 +103,14 @@ def test_interrupt_stops_and_keeps_what_is_finished(data, tmp_path):
     work = work_for(data, "1,2")
     work = replace(work, trials=[config for config in work.trials if config.strategy.name == "full"])
     timer = threading.Thread(target=_interrupt_when, args=(tmp_path,))
+    # A shell starts its background jobs with SIGINT ignored; a terminal's Ctrl-C meets Python's own handler.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        run(work, tmp_path, canned.wait_after_seed_1)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(work, tmp_path, canned.wait_after_seed_1)
+    finally:
+        signal.signal(signal.SIGINT, before)
     timer.join()
     assert [path.parent.name for path in tmp_path.glob("trials/*/record.json")] == [work.trials[0].trial_id]
 
