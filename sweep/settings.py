@@ -151,7 +151,7 @@ def _convert(name: str, value: Any) -> Any:
     if name in ("models", "strategies"):
         return _unique(name, _items(value))
     if name == "seeds":
-        return _unique(name, [_integer(name, item, least=0) for item in _items(value)])
+        return _unique(name, [_integer(name, item, least=0) for item in _unique(name, _items(value))])
     if name in ("image_size", "epochs", "threads", "per_class"):
         return _integer(name, value, least=1)
     if name in ("gpu_share", "validation_share", "test_share"):
