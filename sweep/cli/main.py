@@ -124,7 +124,7 @@ def report(
     formats: Annotated[str, typer.Option("--format", help="Comma-separated: html, csv, md, tex.")] = "html,csv,md,tex",
 ) -> None:
     """Write tables/ and report.html from the records in DIR, finished or not."""
-    from sweep.cli.run import write
+    from sweep.cli.look import write
 
     for path in write(directory, formats):
         typer.echo(path)
@@ -133,7 +133,7 @@ def report(
 @app.command()
 def status(directory: Annotated[Path, typer.Argument(metavar="DIR", help="The results folder.")]) -> None:
     """Say how far the sweep in DIR has come."""
-    from sweep.cli.run import status_lines
+    from sweep.cli.look import status_lines
 
     for line in status_lines(directory):
         typer.echo(line)
@@ -158,7 +158,7 @@ def check(
     allow_duplicates: options.AllowDuplicates = None,
 ) -> None:
     """Open every image of a folder and say what a sweep would train on."""
-    from sweep.cli.run import data_lines
+    from sweep.cli.look import data_lines
 
     for line in data_lines(directory, skip_bad=bool(skip_bad), allow_duplicates=bool(allow_duplicates)):
         typer.echo(line)

@@ -1,0 +1,51 @@
+"""What the commands call that only read: folders of images, and what a sweep left. None of it imports torch."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from animefer_core.data.catalog import read_images
+from animefer_core.data.split import make_split
+from animefer_core.errors import InputError
+from sweep.frames import read_sweep
+from sweep.report.page import write_report
+from sweep.report.tables import all_tables, write_frames
+
+FORMATS = ("html", "csv", "md", "tex")
+
+
+def write(directory: Path, formats: str) -> list[Path]:
+    """Write a report in the formats of a comma-separated list; return the page, or the tables where it is left out."""
+    wanted = [name.strip() for name in formats.split(",")]
+    if unknown := [name for name in wanted if name not in FORMATS]:
+        raise InputError(f"--format {unknown[0]}: there is no such format; choose from {', '.join(FORMATS)}.")
+    tables = [name for name in wanted if name != "html"]
+    if "html" in wanted:
+        return [write_report(directory, tables)]
+    return write_frames(all_tables(read_sweep(directory)), directory / "tables", tables)
+
+
+def status_lines(directory: Path) -> Iterator[str]:
+    """Say how many trials are there, which failed and why, and how to go on."""
+    sweep = read_sweep(directory)
+    yield f"{len(sweep.completed)} of {len(sweep.trials)} trials completed, {len(sweep.failed)} failed"
+    for record in sweep.failed:
+        yield f"failed: {record.model}/{record.strategy} seed {record.seed}: {record.error['message']}"
+    for aside in sweep.set_aside:
+        yield f"set aside: {aside.trial_id} {aside.reason}"
+    if len(sweep.completed) < len(sweep.trials):
+        yield f"to go on: animefer sweep --config {directory / 'sweep.toml'} --out {directory}"
+
+
+def data_lines(directory: Path, *, skip_bad: bool, allow_duplicates: bool) -> Iterator[str]:
+    """Say what a folder of images holds; raises InputError for what would stop a sweep."""
+    catalog, _ = read_images(directory, 8, skip_bad=skip_bad, allow_duplicates=allow_duplicates)
+    split = make_split(catalog)
+    yield f"{len(catalog.images)} images of {len(catalog.classes)} classes, digest {catalog.images_digest[:12]}"
+    for name in catalog.classes:
+        parts = [part for image, part in zip(catalog.images, split.parts, strict=True) if image.label == name]
+        counts = ", ".join(f"{parts.count(part)} {part}" for part in ("train", "validation", "test"))
+        yield f"  {name}: {len(parts)} ({counts})"
+    for file in catalog.bad:
+        yield f"  left out: {file.path} {file.reason}"
+    if catalog.duplicates.repeats:
+        yield f"  {catalog.duplicates.repeats} repeats of files within a class; they stay in one part together"
