@@ -54,6 +54,7 @@ def run_trial(
 
     Raises InputError for weights or a device that do not fit, TrainingDivergedError for a loss that is no number.
     """
+    began = time.perf_counter()
     torch.set_num_threads(config.threads)
     compute = choose_compute(device, config.precision)
     reset_peak_memory(compute)
@@ -99,6 +100,7 @@ def run_trial(
             "trainable_parameters": fitted.trainable_parameters,
             "flops_per_image": flops_per_image(config.model, len(data.classes), config.image_size),
             "shared_device": shared_device,
+            "trial_seconds": time.perf_counter() - began,
         },
         environment=environment(config, compute, normalisation) | {"test_met_at": met_at},
         predictions=predictions,

@@ -5,6 +5,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,11 +58,17 @@ def execute(
 ) -> None:
     """Train all trials; `keep` gets every record as soon as it is there, and a function that fetches its checkpoint.
 
+    `keep` is called in one thread of its own, record after record: trials need not wait while a model is written.
     `repeat` gives the command that runs a trial alone. Raises SweepStoppedError when the first three trials fail for
     one cause, KeyboardInterrupt when the user stops; what `keep` has got by then is whole.
     """
-    with cluster(work.address, work.capacity), _scratch() as scratch, display:
-        watcher = _Watcher(keep, display, repeat)
+    with (
+        cluster(work.address, work.capacity),
+        _scratch() as scratch,
+        display,
+        ThreadPoolExecutor(1, "keep") as keeping,
+    ):
+        watcher = _Watcher(keep, display, repeat, keeping)
         references = {model: ray.put(dict(state)) for model, state in work.weights.items()}
         function = tune.with_parameters(
             trainable,
@@ -91,6 +98,7 @@ def execute(
             # Tune wraps what a callback raises.
             if watcher.raised is None:
                 raise
+        keeping.shutdown()
         if watcher.raised is not None:
             raise watcher.raised
 
@@ -117,18 +125,26 @@ def cluster(address: str, capacity: Capacity) -> Iterator[None]:
 
 
 class _Watcher(tune.Callback):
-    """Hears of everything in the driver, keeps each record at once, and stops a sweep that is bound to fail."""
+    """Hears of everything in the driver, has each record kept at once, and stops a sweep that is bound to fail."""
 
-    def __init__(self, keep: Keep, display: Display, repeat: Callable[[TrialConfig], str]) -> None:
+    def __init__(
+        self, keep: Keep, display: Display, repeat: Callable[[TrialConfig], str], keeping: ThreadPoolExecutor
+    ) -> None:
         self.raised: Exception | None = None
+        """What ended the sweep: in the thread that keeps records, or because the sweep is bound to fail."""
         self._keep = keep
         self._display = display
         self._repeat = repeat
+        self._keeping = keeping
         self._first_causes: list[str] = []
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune saves its callbacks so as to restore an experiment; ours goes on from records instead.
         return {}
+
+    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        if self.raised is not None:
+            raise self.raised
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         self._display.started(config_from(trial.config["trial"]))
@@ -148,13 +164,16 @@ class _Watcher(tune.Callback):
         self._finish(failed_record(config_from(trial.config["trial"]), error), lambda: None)
 
     def _finish(self, record: TrialRecord, state: Callable[[], State | None]) -> None:
+        self._keeping.submit(self._keep_and_show, record, state)
+
+    def _keep_and_show(self, record: TrialRecord, state: Callable[[], State | None]) -> None:
         try:
             self._keep(record, state)
             self._display.finished(record, self._repeat(config_from(record.config)))
             self._stop_if_bound_to_fail(record)
         except Exception as error:
-            self.raised = error
-            raise
+            # Where several records cannot be kept, the first says why.
+            self.raised = self.raised or error
 
     def _stop_if_bound_to_fail(self, record: TrialRecord) -> None:
         if len(self._first_causes) == SAME_CAUSE:

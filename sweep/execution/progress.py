@@ -15,7 +15,7 @@ from animefer_core.record import TrialRecord
 
 
 class Display(Protocol):
-    """Hears of every trial's start, epochs and end."""
+    """Hears of every trial's start, epochs and end; of the ends from another thread."""
 
     def __enter__(self) -> "Display":
         """Begin to show."""
@@ -133,7 +133,8 @@ class LiveTable:
         tally = self._tally
         title = f"{tally.done} of {tally.to_run} trials done, {tally.failed} failed, {tally.left()}"
         table = Table("running", "seed", "epoch", "validation accuracy", title=title, title_justify="left")
-        for config, entry in self._running.values():
+        # A copy: trials start and end in other threads than the one that draws.
+        for config, entry in list(self._running.values()):
             most = config.strategy.epochs(config.epochs_cap)
             accuracy = f"{entry['validation_accuracy']:.1%}" if entry else "starting"
             table.add_row(escape(config.name), str(config.seed), f"{entry.get('epoch', 0)} of {most}", accuracy)

@@ -38,6 +38,7 @@ EFFICIENCY_MEANS = (
     "train_images_per_second",
     "eval_images_per_second",
     "latency_ms",
+    "trial_seconds",
     "peak_memory_bytes",
     "parameters",
     "trainable_parameters",

@@ -2,8 +2,8 @@
 
     uv run python -m tests.benchmarks.orchestration
 
-Runs a sweep whose trials train nothing, in a process of its own, and prints the seconds from that process's start to
-its end, and how many trials it recorded.
+Runs a sweep whose trials train nothing, in a process of its own, on faces that are drawn before, and prints the
+seconds from that process's start to its end, and how many trials it recorded.
 """
 
 import subprocess
@@ -12,8 +12,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from animefer_core.data.faces import write_faces
+from sweep.settings import Settings
 
-def sweep_nothing(folder: Path) -> None:
+
+def sweep_nothing(faces: Path, folder: Path) -> None:
     """Run the quick preset's plan with a `run` that trains nothing."""
     from rich.console import Console
 
@@ -21,7 +24,7 @@ def sweep_nothing(folder: Path) -> None:
     from sweep.prepare import prepared
     from sweep.settings import resolve
 
-    settings = resolve({"preset": "quick", "out": folder, "save_models": "none"})
+    settings = resolve({"preset": "quick", "data": str(faces), "out": folder, "save_models": "none"})
     with prepared(settings, one_trial=False, command=sys.argv) as work:
         configure_ray(settings.address)
         from sweep.execution.executor import Work, execute
@@ -45,13 +48,15 @@ def sweep_nothing(folder: Path) -> None:
 def main() -> None:
     """Time a fresh process that sweeps nothing."""
     if len(sys.argv) > 1:
-        sweep_nothing(Path(sys.argv[1]))
+        sweep_nothing(Path(sys.argv[1]), Path(sys.argv[2]))
         return
     with tempfile.TemporaryDirectory() as scratch:
+        faces, folder = Path(scratch, "faces"), Path(scratch, "results")
+        write_faces(faces, Settings.per_class, seed=0)
         started = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "tests.benchmarks.orchestration", scratch], check=True)
+        subprocess.run([sys.executable, "-m", "tests.benchmarks.orchestration", faces, folder], check=True)
         seconds = time.perf_counter() - started
-        print(f"{len(list(Path(scratch).glob('trials/*/record.json')))} trials in {seconds:.1f} s")
+        print(f"{len(list(folder.glob('trials/*/record.json')))} trials in {seconds:.1f} s")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ EFFICIENCY = {
     "trainable_parameters",
     "flops_per_image",
     "shared_device",
+    "trial_seconds",
 }
 ENVIRONMENT = {"device", "precision", "threads", "versions", "host"}
 """What efficiency{} and environment{} of a record promise."""
@@ -162,6 +163,7 @@ class TestRecord:
     def test_training_speed_is_that_of_all_epochs(self, record):
         seconds = sum(entry["seconds"] for entry in record.history)
         assert record.efficiency["train_images_per_second"] == pytest.approx(2 * 12 / seconds)
+        assert record.efficiency["trial_seconds"] > seconds
 
     def test_the_moment_of_the_meeting_is_recorded(self, record):
         assert np.datetime64(record.environment["test_met_at"].removesuffix("+00:00")) > np.datetime64("2025-01-01")

@@ -219,6 +219,7 @@ def _efficiency(config: TrialConfig, share: float) -> dict[str, Any]:
         "train_images_per_second": 100 - share / 2,
         "eval_images_per_second": 250.0,
         "latency_ms": parameters / 2e6,
+        "trial_seconds": 20 + share,
         "peak_memory_bytes": parameters * 16,
         "parameters": parameters,
         "trainable_parameters": round(parameters * share / 100),
