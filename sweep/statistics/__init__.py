@@ -1,5 +1,7 @@
-"""Arrays in, small frozen dataclasses out; numpy and scipy only."""
+"""Arrays in, small frozen dataclasses out; numpy, scipy and statsmodels only."""
 
+from sweep.statistics.comparisons import compare_all, variance_model
+from sweep.statistics.families import CrossSquares, Family, VarianceModel, cross_squares, pair_contrasts
 from sweep.statistics.intervals import (
     SeedInterval,
     TotalInterval,
@@ -15,19 +17,31 @@ from sweep.statistics.intervals import (
     total_interval,
     two_way,
 )
+from sweep.statistics.ranking import best_of, best_set, rank_intervals, ranks_of
 
 __all__ = [
+    "CrossSquares",
+    "Family",
     "SeedInterval",
     "TotalInterval",
     "TwoWay",
+    "VarianceModel",
+    "best_of",
+    "best_set",
     "brier_values",
     "calibration_interval",
     "calibration_values",
+    "compare_all",
+    "cross_squares",
     "f1_values",
     "group_values",
     "log_probabilities",
     "loss_values",
+    "pair_contrasts",
+    "rank_intervals",
+    "ranks_of",
     "seed_interval",
     "total_interval",
     "two_way",
+    "variance_model",
 ]

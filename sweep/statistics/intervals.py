@@ -116,7 +116,7 @@ def two_way(y: npt.ArrayLike) -> TwoWay:
     residual = values - seeds[:, None] - units + grand
     ms_seed = _cut(n_units * np.sum((seeds - grand) ** 2) / (n_seeds - 1), nothing)
     ms_residual = _cut(np.sum(residual**2) / ((n_seeds - 1) * (n_units - 1)), nothing)
-    total, df = _variance_and_df(ms_seed, ms_image, ms_residual, n_seeds, n_units)
+    total, df = satterthwaite(ms_seed, ms_image, ms_residual, n_seeds=n_seeds, n_units=n_units)
     return TwoWay(
         mean=float(grand),
         ms_seed=ms_seed,
@@ -125,6 +125,30 @@ def two_way(y: npt.ArrayLike) -> TwoWay:
         variance_of_mean=total / (n_seeds * n_units),
         df=df,
     )
+
+
+def satterthwaite(
+    ms_seed: float,
+    ms_image: float,
+    ms_residual: float,
+    *,
+    n_seeds: int,
+    n_units: int,
+    df_seed: float | None = None,
+) -> tuple[float, float | None]:
+    """Return R N times the variance of the mean, and its degrees of freedom (Satterthwaite 1946).
+
+    The sum MS_seed + MS_image − MS_res, or the larger of the first two with its own degrees of freedom where the sum
+    falls below it. `df_seed` are those of MS_seed, by default R − 1. No variance: (0, None).
+    """
+    df_seed = n_seeds - 1.0 if df_seed is None else df_seed
+    total, largest = ms_seed + ms_image - ms_residual, max(ms_seed, ms_image)
+    if largest == 0:
+        return 0.0, None
+    if total < largest:
+        return largest, df_seed if ms_seed >= ms_image else n_units - 1.0
+    spread = ms_seed**2 / df_seed + ms_image**2 / (n_units - 1) + ms_residual**2 / ((n_seeds - 1) * (n_units - 1))
+    return total, total**2 / spread
 
 
 def total_interval(y: npt.ArrayLike, level: float = 0.95, groups: npt.ArrayLike | None = None) -> TotalInterval:
@@ -276,19 +300,6 @@ def calibration_interval(
 
 def _cut(mean_square: Any, nothing: float) -> float:
     return float(mean_square) if mean_square > nothing else 0.0
-
-
-def _variance_and_df(
-    ms_seed: float, ms_image: float, ms_residual: float, n_seeds: int, n_units: int
-) -> tuple[float, float | None]:
-    """Return R N times the variance of the mean, and its degrees of freedom."""
-    total, largest = ms_seed + ms_image - ms_residual, max(ms_seed, ms_image)
-    if largest == 0:
-        return 0.0, None
-    if total < largest:
-        return largest, float(n_seeds - 1 if ms_seed >= ms_image else n_units - 1)
-    spread = ms_seed**2 / (n_seeds - 1) + ms_image**2 / (n_units - 1) + ms_residual**2 / ((n_seeds - 1) * (n_units - 1))
-    return total, total**2 / spread
 
 
 def _t_quantile(df: float | None, level: float) -> float:

@@ -4,17 +4,19 @@
 
 Runs it in a process of its own, with results in a scratch folder, and prints the seconds from that process's start to
 its end, the peak memory of all its processes, and the share of the machine's time that went into the trials
-(building, training and evaluating models). Linux only: memory is read from /proc.
+(building, training and evaluating models).
 """
 
+import contextlib
 import json
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 from sweep.execution.packing import available_cores
 
@@ -47,7 +49,7 @@ class PeakMemory:
 
     def __init__(self, pid: int) -> None:
         self.bytes = 0
-        self._pid = pid
+        self._process = psutil.Process(pid)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._sample)
 
@@ -61,29 +63,17 @@ class PeakMemory:
 
     def _sample(self) -> None:
         while not self._ended.wait(3):
-            self.bytes = max(self.bytes, sum(map(proportional_bytes, descendants(self._pid))))
+            with contextlib.suppress(psutil.NoSuchProcess):
+                family = [self._process, *self._process.children(recursive=True)]
+                self.bytes = max(self.bytes, sum(map(proportional_bytes, family)))
 
 
-def descendants(pid: int) -> Iterator[int]:
-    """Yield a process and all that it and its children have started."""
-    yield pid
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            children = task.read_text(encoding="ascii").split()
-        except OSError:
-            # The thread has ended meanwhile.
-            continue
-        for child in children:
-            yield from descendants(int(child))
-
-
-def proportional_bytes(pid: int) -> int:
+def proportional_bytes(process: psutil.Process) -> int:
     """Return a process's resident bytes, each shared page divided by how many share it; 0 where it has ended."""
     try:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
-    except OSError:
+        return int(process.memory_full_info().pss)
+    except psutil.NoSuchProcess:
         return 0
-    return next((int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("Pss:")), 0)
 
 
 if __name__ == "__main__":

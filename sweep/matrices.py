@@ -1,0 +1,124 @@
+"""A sweep's configurations on common seeds and images: the paired matrices that families of comparisons need.
+
+A family is computed on the seeds that all its configurations have. Where too few would be left, the configurations
+with the fewest seeds leave the family first, and are named.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.frames import Configuration, Sweep, TestOutcomes
+from sweep.statistics import VarianceModel, f1_values, variance_model
+
+Values = npt.NDArray[np.float64]
+
+FEWEST_SEEDS = 3
+SHARE_OF_SEEDS = 0.8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrices:
+    """The configurations that can be compared as one family, on the seeds that all of them have."""
+
+    configurations: tuple[Configuration, ...]
+    seeds: tuple[int, ...]
+    left_out: tuple[Configuration, ...]
+    """Configurations with test results that have too few seeds in common with the others."""
+    planned_seeds: tuple[int, ...]
+    n_classes: int
+    groups: npt.NDArray[np.int64] | None
+    """(test images,) which of them belong together; None where each stands by itself."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """model/strategy of every configuration."""
+        return tuple(each.name for each in self.configurations)
+
+    @property
+    def layout(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Numbers of model and strategy, one a configuration each."""
+        models = np.unique([each.model for each in self.configurations], return_inverse=True)[1]
+        strategies = np.unique([each.strategy for each in self.configurations], return_inverse=True)[1]
+        return models, strategies
+
+    @property
+    def n_images(self) -> int:
+        """Test images."""
+        return len(self._outcomes[0].labels)
+
+    @cached_property
+    def values(self) -> Mapping[str, Values]:
+        """Metric -> (configurations, seeds, images), whose mean over images is each seed's metric."""
+        n_classes = self.n_classes
+        return {
+            metric: np.stack([per_image(outcomes, metric, n_classes)[rows] for outcomes, rows in self._rows])
+            for metric in METRICS
+        }
+
+    def model(self, metric: str) -> VarianceModel:
+        """Return the variances of a metric over all configurations; raises ValueError for fewer than two seeds."""
+        if metric not in self._models:
+            self._models[metric] = variance_model(self.values[metric], self.groups, self.layout)
+        return self._models[metric]
+
+    @cached_property
+    def _models(self) -> dict[str, VarianceModel]:
+        return {}
+
+    @cached_property
+    def _outcomes(self) -> tuple[TestOutcomes, ...]:
+        return tuple(each.outcomes for each in self.configurations if each.outcomes is not None)
+
+    @property
+    def _rows(self) -> list[tuple[TestOutcomes, list[int]]]:
+        return [(outcomes, [outcomes.seeds.index(seed) for seed in self.seeds]) for outcomes in self._outcomes]
+
+
+METRICS = ("accuracy", "f1_macro", "f1_weighted", "loss")
+
+
+def paired(sweep: Sweep) -> Matrices | None:
+    """Return the family of all configurations with test results; None where there is none.
+
+    At least four fifths of the planned seeds and three of them (or all, where fewer were planned) must be common to
+    all; until they are, the configuration with the fewest seeds leaves, of several the first by name.
+    """
+    staying = [each for each in sweep.configurations if each.records]
+    if not staying:
+        return None
+    planned = tuple(dict.fromkeys(seed for each in sweep.configurations for seed in each.planned_seeds))
+    needed = min(len(planned), max(FEWEST_SEEDS, math.ceil(SHARE_OF_SEEDS * len(planned))))
+    left_out: list[Configuration] = []
+    while len(staying) > 1 and len(common_seeds(staying)) < needed:
+        leaving = min(staying, key=lambda each: (len(each.seeds), each.name))
+        staying.remove(leaving)
+        left_out.append(leaving)
+    outcomes = staying[0].outcomes
+    images = None if outcomes is None else outcomes.images
+    return Matrices(
+        configurations=tuple(staying),
+        seeds=common_seeds(staying),
+        left_out=tuple(left_out),
+        planned_seeds=planned,
+        n_classes=len(sweep.classes),
+        groups=None if sweep.groups is None else sweep.groups[images],
+    )
+
+
+def common_seeds(configurations: Sequence[Configuration]) -> tuple[int, ...]:
+    """Return the seeds that all have completed, in the first one's order."""
+    return tuple(seed for seed in configurations[0].seeds if all(seed in other.seeds for other in configurations[1:]))
+
+
+def per_image(outcomes: TestOutcomes, metric: str, n_classes: int) -> Values:
+    """Return (seeds, images) values of a metric whose mean over images is each seed's metric."""
+    if metric == "accuracy":
+        return outcomes.correct.astype(np.float64)
+    if metric == "loss":
+        return outcomes.loss
+    return f1_values(outcomes.predicted, outcomes.labels, n_classes, "macro" if metric == "f1_macro" else "weighted")

@@ -1,0 +1,47 @@
+"""Which differences between configurations are real, when many are looked at together.
+
+A family is a set of contrasts of configurations, named before looking; its adjusted p-values and simultaneous
+intervals answer for all of them together. The variances behind them are those of the whole sweep:
+
+    fewer than 8 configurations   moderated variances and Holm's correction (moderation.py)
+    8 or more                     draws from the variances' posterior, and their largest T (posterior.py)
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.statistics.families import Family, Layout, VarianceModel, cross_squares, pair_contrasts
+from sweep.statistics.moderation import ModeratedVariances
+from sweep.statistics.posterior import PosteriorVariances
+
+FEWEST_FOR_POSTERIOR = 8
+
+
+def compare_all(
+    y: npt.ArrayLike,
+    level: float = 0.95,
+    groups: npt.ArrayLike | None = None,
+    layout: Layout | None = None,
+    rng: np.random.Generator | None = None,
+) -> Family:
+    """Compare all pairs of configurations; entries are in `itertools.combinations` order.
+
+    `y` is (configurations, seeds, images), `groups` (images,) integers. `layout`, a pair of integer arrays (model,
+    strategy) with one entry a configuration, lets variances be alike within a model or a strategy. `rng` draws; a
+    fixed seed where it is None. Raises ValueError for a single seed or fewer than two images or groups.
+    """
+    model = variance_model(y, groups, layout, rng)
+    return model.family(pair_contrasts(np.shape(y)[0]), level)
+
+
+def variance_model(
+    y: npt.ArrayLike,
+    groups: npt.ArrayLike | None = None,
+    layout: Layout | None = None,
+    rng: np.random.Generator | None = None,
+) -> VarianceModel:
+    """Return the variances of a sweep, fitted on all its configurations; arguments as in `compare_all`."""
+    squares = cross_squares(y, groups)
+    if len(squares.means) < FEWEST_FOR_POSTERIOR:
+        return ModeratedVariances(squares)
+    return PosteriorVariances(squares, layout, np.random.default_rng(0) if rng is None else rng)
