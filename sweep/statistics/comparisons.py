@@ -28,7 +28,8 @@ def compare_all(
 
     `y` is (configurations, seeds, images), `groups` (images,) integers. `layout`, a pair of integer arrays (model,
     strategy) with one entry a configuration, lets variances be alike within a model or a strategy. `rng` draws; a
-    fixed seed where it is None. Raises ValueError for a single seed or fewer than two images or groups.
+    fixed seed where it is None. Raises ValueError for a single seed, fewer than two images or groups, or a layout
+    of another length.
     """
     model = variance_model(y, groups, layout, rng)
     return model.family(pair_contrasts(np.shape(y)[0]), level)
@@ -42,6 +43,8 @@ def variance_model(
 ) -> VarianceModel:
     """Return the variances of a sweep, fitted on all its configurations; arguments as in `compare_all`."""
     squares = cross_squares(y, groups)
+    if layout is not None and [np.shape(names) for names in layout] != 2 * [squares.means.shape]:
+        raise ValueError("layout must be a pair (model, strategy) of integer arrays, one entry a configuration")
     if len(squares.means) < FEWEST_FOR_POSTERIOR:
         return ModeratedVariances(squares)
     return PosteriorVariances(squares, layout, np.random.default_rng(0) if rng is None else rng)

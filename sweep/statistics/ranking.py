@@ -19,7 +19,7 @@ def best_set(
     """Return which configurations may be the best, (configurations,); the true best is among them at `level`.
 
     `y` is (configurations, seeds, images), larger being better; the other arguments are those of `compare_all`.
-    Raises ValueError for a single seed or fewer than two images or groups.
+    Raises ValueError for a single seed, fewer than two images or groups, or a layout of another length.
     """
     return best_of(variance_model(y, groups, layout, rng), np.shape(y)[0], level)
 
