@@ -42,11 +42,14 @@ class Found:
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder for one process; the lock goes with the process, however that ends.
 
+    A folder that was made for this and holds nothing in the end is taken away again.
+
     Raises InputError where another process holds it, or where the folder cannot be written.
     """
+    lock, new = folder / ".lock", not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("w", encoding="ascii")
+        file = lock.open("w", encoding="ascii")
     except OSError as error:
         raise InputError(f"--out {folder}: the folder cannot be written ({error.strerror}); choose another.") from error
     with file:
@@ -56,17 +59,23 @@ def locked(folder: Path) -> Iterator[None]:
             raise InputError(
                 f"--out {folder}: another sweep is writing there; wait for it or choose another."
             ) from error
-        yield
+        try:
+            yield
+        finally:
+            if new and list(folder.iterdir()) == [lock]:
+                lock.unlink()
+                folder.rmdir()
 
 
-def find_records(folder: Path) -> Found:
-    """Return the records that are whole; one that was cut or edited is moved aside, to be trained again."""
+def find_records(folder: Path, *, move_damaged: bool) -> Found:
+    """Return the records that are whole; one that was cut or edited may be moved aside, to be trained again."""
     records, set_aside = [], []
     for path in sorted((folder / "trials").glob("*/record.json")):
         try:
             record = read_record(path.parent)
         except (ValueError, TypeError, KeyError, OSError) as error:
-            set_aside.append(f"{error}: moved to {_move_aside(folder, path.parent).relative_to(folder)}")
+            moved = f": moved to {_move_aside(folder, path.parent).relative_to(folder)}" if move_damaged else ""
+            set_aside.append(f"{error}{moved}")
         else:
             records.append(replace(record, predictions=None))
     return Found(records=tuple(records), set_aside=tuple(set_aside))
@@ -121,7 +130,8 @@ def check_fits(folder: Path, images_digest: str, wanted: Mapping[str, Any], plan
             ("weights", config.model, config.weights_digest),
         ):
             if sweep[kind].get(name, value) != value:
-                raise InputError(f"--out {folder}: {name} was trained there with another {kind}; {advice}.")
+                other = "other weights" if kind == "weights" else "another strategy of that name"
+                raise InputError(f"--out {folder}: {name} was trained there with {other}; {advice}.")
 
 
 def frozen_splits(folder: Path, catalog: Catalog) -> list[Split]:
@@ -161,6 +171,7 @@ def note_call(
             "strategy": config.strategy.name,
             "seed": config.seed,
             "arm": config.arm,
+            "split_digest": config.split_digest,
         }
     strategies = {config.strategy.name: config.as_dict()["strategy"] for config in planned}
     weights = {config.model: config.weights_digest for config in planned}

@@ -34,6 +34,7 @@ class PlannedTrial:
     strategy: str
     seed: int
     arm: str
+    split_digest: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +143,8 @@ class Sweep:
     records: tuple[TrialRecord, ...]
     """Completed and failed ones of this split, in the order of the plan."""
     set_aside: tuple[SetAside, ...]
+    tested_twice: tuple[str, ...]
+    """Ids of trials that were trained again because their first record was damaged."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -271,10 +274,10 @@ def read_sweep(directory: Path) -> Sweep:
         raise InputError(
             f"{directory / 'sweep.json'} and split.json are of different images; restore the file that was replaced"
         )
-    planned = tuple(PlannedTrial(**trial) for trial in plan["planned"])
     records, unreadable = _read_records(directory / "trials")
     records, unfit = _divide(records, lambda record: _misfit(record, split_file))
     digest = _main_split(records, split_file)
+    planned = tuple(trial for each in plan["planned"] if (trial := PlannedTrial(**each)).split_digest == digest)
     records, other = _divide(records, lambda record: _other_split(record, digest))
     order = {trial.trial_id: place for place, trial in enumerate(planned)}
     records.sort(key=lambda record: (order.get(record.trial_id, len(order)), record.trial_id))
@@ -287,7 +290,14 @@ def read_sweep(directory: Path) -> Sweep:
         calls=tuple(plan["calls"]),
         records=tuple(records),
         set_aside=tuple(sorted([*unreadable, *unfit, *other], key=lambda aside: aside.trial_id)),
+        tested_twice=_trained_again(directory, records),
     )
+
+
+def _trained_again(directory: Path, records: Iterable[TrialRecord]) -> tuple[str, ...]:
+    """Return the trials whose damaged record was moved aside and that have a completed one now."""
+    damaged = {path.name.rpartition("-")[0] for path in (directory / "damaged").glob("*")}
+    return tuple(r.trial_id for r in records if r.status == "completed" and r.trial_id in damaged)
 
 
 def _read_plan(path: Path) -> Mapping[str, Any]:

@@ -61,7 +61,11 @@ def _save(tensors: State, path: Path) -> None:
     """Write a model file so that it is there whole or not at all."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        beside.touch()
+        mode = beside.stat().st_mode
         save_file(dict(tensors), beside)
+        # safetensors lets nobody else read its files; this one follows the user's mask, as the record beside it does.
+        beside.chmod(mode)
         with beside.open("rb") as file:
             os.fsync(file.fileno())
         beside.replace(path)

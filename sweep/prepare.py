@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,11 +14,15 @@ from animefer_core.data.catalog import read_images
 from animefer_core.data.faces import write_faces
 from animefer_core.data.pixels import ImageSet, image_set
 from animefer_core.data.split import make_split, write_split_file
-from animefer_core.models.weights import Weights, find_weights, read_weights
+from animefer_core.errors import InputError
+from animefer_core.models.weights import Weights, find_weights, fit_state, read_weights
 from animefer_core.models.zoo import build
 from animefer_core.record import TrialRecord
+from animefer_core.training.device import choose_compute
+from animefer_core.training.strategies import strategy_from
 from animefer_core.trial import versions
 from sweep import folder as results
+from sweep.execution.environment import LOCAL
 from sweep.execution.packing import Capacity, available_cores, divide_machine
 from sweep.plan import Plan, grid, plan
 from sweep.settings import DEMO, Settings
@@ -60,6 +65,8 @@ def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | No
     """
     with results.locked(settings.out):
         _check_models(settings)
+        if one_trial or settings.address == LOCAL:
+            choose_compute(settings.device, settings.precision)
         catalog, pixels = read_images(
             _data_folder(settings),
             resize_for(settings.image_size),
@@ -67,7 +74,7 @@ def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | No
             allow_duplicates=settings.allow_duplicates,
         )
         split = make_split(catalog, validation_share=settings.validation_share, test_share=settings.test_share)
-        weights = _weights(settings)
+        weights = _weights(settings, len(catalog.classes))
         capacity = _capacity(settings, len(catalog.classes), one_trial)
         settings = replace(settings, threads=capacity.threads)
         digests = {model: weights[model].sha256 if weights else RANDOM_WEIGHTS for model in settings.models}
@@ -75,7 +82,7 @@ def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | No
         common = results.fingerprint(trials[0], versions())
         results.check_fits(settings.out, catalog.images_digest, common, trials)
         splits = results.frozen_splits(settings.out, catalog)
-        found = results.find_records(settings.out)
+        found = results.find_records(settings.out, move_damaged=command is not None)
         if command is not None:
             write_split_file(settings.out / "split.json", catalog, [*splits, split])
             results.note_call(
@@ -83,8 +90,13 @@ def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | No
                 images_digest=catalog.images_digest,
                 common=common,
                 planned=trials,
-                settings_toml=None if one_trial else settings.to_toml(),
-                call={"command": list(command), "preset": settings.preset, "data": settings.data},
+                settings_toml=None if one_trial else _with_strategies_of(settings.out, settings).to_toml(),
+                call={
+                    "command": list(command),
+                    "settings": _as_json(settings),
+                    "trials": [config.trial_id for config in trials],
+                    "versions": versions(),
+                },
             )
         yield Prepared(
             settings=settings,
@@ -113,10 +125,36 @@ def _data_folder(settings: Settings) -> Path:
     return folder
 
 
-def _weights(settings: Settings) -> dict[str, Weights]:
+def _weights(settings: Settings, classes: int) -> dict[str, Weights]:
+    """Read every model's weights and fit them to a network that is only a shape, so that no trial meets wrong ones."""
     if not settings.pretrained:
         return {}
-    return {model: read_weights(find_weights(model, settings.weights_dir)) for model in settings.models}
+    found = {}
+    for model in settings.models:
+        path = find_weights(model, settings.weights_dir)
+        found[model] = read_weights(path)
+        with torch.device("meta"):
+            network = build(model, classes, settings.image_size)
+        try:
+            fit_state(network, model, found[model].state, settings.image_size)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+    return found
+
+
+def _as_json(settings: Settings) -> dict[str, Any]:
+    """Return the settings as they stand in sweep.json; strategies stand there by themselves."""
+    values = {name: value for name, value in vars(settings).items() if name != "known_strategies"}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def _with_strategies_of(folder: Path, settings: Settings) -> Settings:
+    """Return the settings with the strategies of the folder's earlier calls, which its records are repeated by."""
+    earlier = {
+        name: strategy_from(name, {key: value for key, value in values.items() if key != "name"})
+        for name, values in results.read_sweep_file(folder).get("strategy", {}).items()
+    }
+    return replace(settings, known_strategies=earlier | dict(settings.known_strategies))
 
 
 def _capacity(settings: Settings, classes: int, one_trial: bool) -> Capacity:
@@ -133,4 +171,5 @@ def _capacity(settings: Settings, classes: int, one_trial: bool) -> Capacity:
         device=settings.device,
         threads=threads,
         gpu_share=settings.gpu_share,
+        cluster=not one_trial and settings.address != LOCAL,
     )

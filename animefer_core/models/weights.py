@@ -197,7 +197,9 @@ def fit_state(network: Network, name: str, state: State, image_size: int) -> dic
     The position embedding of a ViT is interpolated where its size differs. Raises InputError that names the
     first few keys which are missing, unexpected or of another shape. Works with a network on the meta device.
     """
-    fitted = _interpolated(network, name, state, image_size)
+    # Half-precision files are interpolated in the precision that they are trained in.
+    full = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    fitted = _interpolated(network, name, full, image_size)
     root = network.head[0].partition(".")[0] + "."
     fitted = {key: value for key, value in fitted.items() if not key.startswith(root)}
     wanted = {key: value for key, value in network.model.state_dict().items() if not key.startswith(root)}

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from animefer_core.trial import failed_record, run_trial
 from sweep.execution.environment import configure_ray
-from sweep.frames import read_sweep
+from sweep.folder import find_records
 from sweep.keeping import Keeper
 from sweep.prepare import Prepared, prepared
 from sweep.report.page import write_report
@@ -89,7 +89,8 @@ def _announce(console: Console, work: Prepared) -> None:
 
 
 def _conclude(console: Console, work: Prepared, page: Path) -> int:
-    completed = {record.trial_id for record in read_sweep(work.settings.out).completed}
+    found = find_records(work.settings.out, move_damaged=False).records
+    completed = {record.trial_id for record in found if record.status == "completed"}
     missing = [config for config in work.plan.trials if config.trial_id not in completed]
     if missing:
         console.print(

@@ -41,6 +41,7 @@ def divide_machine(
     device: str,
     threads: int | None,
     gpu_share: float,
+    cluster: bool = False,
 ) -> Capacity:
     """Return how many trials this machine runs at once, and with how many threads each.
 
@@ -49,6 +50,9 @@ def divide_machine(
     Raises InputError for more threads than there are cores.
     """
     cores = available_cores()
+    if cluster:
+        # Its machines are counted by Ray; a small driver says nothing of them.
+        cores = max(cores, threads or 1)
     if threads is not None and threads > cores:
         raise InputError(f"--threads {threads}: this machine has {cores} cores; give at most that many.")
     gpus = torch.cuda.device_count() if device in ("auto", "cuda") else int(device.startswith("cuda"))

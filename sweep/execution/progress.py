@@ -147,7 +147,7 @@ def finished_line(record: TrialRecord, repeat: str, tally: Tally) -> str:
     name = f"{record.model}/{record.strategy} seed {record.seed}"
     if record.status == "failed":
         host = record.environment.get("host", "unknown host")
-        cause = " ".join(f"{record.error['type']}: {record.error['message']}".split())
+        cause = " ".join(f"{record.error['type']}: {record.error['message']}".split()).rstrip(".")
         return escape(f"failed: {name} on {host}: {cause}. To repeat it alone: {repeat}")
     finished = tally.done + tally.failed
     return escape(

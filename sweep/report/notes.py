@@ -67,6 +67,15 @@ def _set_aside(sweep: Sweep) -> Iterator[Note]:
         yield Note(code="set-aside", text=text, items=items)
 
 
+def _tested_twice(sweep: Sweep) -> Iterator[Note]:
+    if sweep.tested_twice:
+        text = (
+            f"{_count(len(sweep.tested_twice), 'trial', 'trials')} met the test images twice: the first record was "
+            "damaged, and the same configuration was trained again."
+        )
+        yield Note(code="tested-twice", text=text, items=sweep.tested_twice)
+
+
 def _mixed(sweep: Sweep) -> Iterator[Note]:
     for code, name, keys in (
         ("mixed-devices", "devices", ("device", "device_name")),
@@ -117,6 +126,7 @@ CHECKS: tuple[Callable[[Sweep], Iterator[Note]], ...] = (
     _unfinished,
     _failed,
     _set_aside,
+    _tested_twice,
     _few_seeds,
     _mixed,
     _shared_device,

@@ -249,7 +249,14 @@ def _write_plan(
         "images_digest": catalog.images_digest,
         "fingerprint": {"image_size": 224, "torch": "2.11", "torchvision": "0.26", "timm": "1.0"},
         "planned": [
-            {"trial_id": config.trial_id, "model": model, "strategy": strategy, "seed": seed, "arm": "all"}
+            {
+                "trial_id": config.trial_id,
+                "model": model,
+                "strategy": strategy,
+                "seed": seed,
+                "arm": "all",
+                "split_digest": config.split_digest,
+            }
             for (model, strategy, seed), config in configs.items()
         ],
         "calls": [

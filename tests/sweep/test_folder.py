@@ -66,10 +66,13 @@ def test_a_strategy_of_the_same_name_and_other_fields_is_refused(tmp_path):
 def test_a_record_that_was_edited_is_moved_aside(tmp_path):
     (config,) = one_trial()
     directory = write_record(tmp_path / "trials", TrialRecord(**identity(config), status="failed"))
-    assert [record.trial_id for record in folder.find_records(tmp_path).records] == [config.trial_id]
+    assert [record.trial_id for record in folder.find_records(tmp_path, move_damaged=True).records] == [config.trial_id]
     values = json.loads((directory / "record.json").read_text())
     (directory / "record.json").write_text(json.dumps(values | {"seed": 9}))
-    found = folder.find_records(tmp_path)
+    found = folder.find_records(tmp_path, move_damaged=False)
+    assert found.records == ()
+    assert (directory / "record.json").exists()
+    found = folder.find_records(tmp_path, move_damaged=True)
     assert found.records == ()
     assert config.trial_id in found.set_aside[0]
     assert (tmp_path / "damaged" / f"{config.trial_id}-0" / "record.json").exists()

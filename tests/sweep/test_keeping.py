@@ -54,3 +54,9 @@ def test_a_checkpoint_that_is_not_kept_is_not_fetched(tmp_path):
     keeper = Keeper(tmp_path, "best", [])
     keeper.keep(first, lambda: {"weight": np.zeros(1)})
     keeper.keep(second, fetch)
+
+
+def test_others_may_read_a_model_as_they_may_its_record(tmp_path):
+    kept_after(tmp_path, "all", [0.5, 0.9, 0.7])
+    for path in (tmp_path / "trials").glob(f"*/{MODEL}"):
+        assert path.stat().st_mode == (path.parent / "record.json").stat().st_mode

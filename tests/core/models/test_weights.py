@@ -298,6 +298,14 @@ class TestLoading:
         wanted = resample_abs_pos_embed(pretrained["pos_embed"], [grid, grid], num_prefix_tokens=1)
         assert torch.equal(fresh.model.get_parameter("pos_embed"), wanted)
 
+    def test_half_precision_is_interpolated_in_single_precision(self):
+        network = build("vit_tiny_patch16_224", 3, 32)
+        half = {name: value.half() for name, value in build("vit_tiny_patch16_224", 3, 224).model.state_dict().items()}
+        single = {name: value.float() for name, value in half.items()}
+        of_half = fit_state(network, "vit_tiny_patch16_224", half, 32)
+        of_single = fit_state(network, "vit_tiny_patch16_224", single, 32)
+        assert all(torch.equal(of_half[name], of_single[name]) for name in of_single)
+
     def test_torchvisions_position_embedding_is_interpolated(self):
         with torch.device("meta"):
             fresh = build("vit_b_16", 6, 112)
