@@ -6,8 +6,10 @@ options       as typed
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +20,7 @@ from animefer_core.errors import InputError
 from animefer_core.training.strategies import STUDY, Strategy, strategy_from
 
 DEMO = "demo"
+AUTO = "auto"
 SaveModels = Literal["none", "best", "all"]
 
 
@@ -28,9 +31,9 @@ class Settings:
     preset: str
     """"paper" or "quick"."""
     data: str
-    """A folder of labelled images, or "demo" for drawn faces."""
+    """A folder of labelled images, absolute, or "demo" for drawn faces."""
     out: Path
-    """The results folder."""
+    """The results folder, absolute."""
     models: tuple[str, ...] = STUDY_MODELS
     strategies: tuple[str, ...] = tuple(STUDY)
     seeds: tuple[int, ...] = (42, 1, 2, 3, 4)
@@ -43,9 +46,10 @@ class Settings:
     threads: int | None = None
     """CPU threads a trial; None: cores divided by trials at once."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    device: str = "auto"
+    device: str = AUTO
     pretrained: bool = True
     weights_dir: Path | None = None
+    """A folder of pretrained weights, absolute; None: torchvision's and timm's."""
     normalisation: Literal["auto", "study", "weights"] = "auto"
     frozen_norm: Literal["eval", "train"] = "eval"
     address: str = "local"
@@ -66,8 +70,10 @@ class Settings:
         return {name: strategy for name, strategy in self.known_strategies.items() if name not in STUDY}
 
     def to_toml(self) -> str:
-        """Return the file that repeats this sweep as `--config`."""
-        leave_out = {"known_strategies", "out", "address", "device"}
+        """Return the file that repeats this sweep as `--config`, into a folder and on a cluster of one's choice."""
+        leave_out = {"known_strategies", "out", "address"}
+        # Any machine has an "auto"; a device that was asked for by name is part of what ran.
+        leave_out |= {"device"} if self.device == AUTO else set()
         values = {name: value for name, value in vars(self).items() if name not in leave_out and value is not None}
         values = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
         own = {
@@ -90,30 +96,130 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
+ONE_OF: Mapping[str, str] = {"model": "models", "strategy": "strategies", "seed": "seeds"}
+"""Options of one thing -> those of several."""
+RESULT_FOLDERS = ("trials", "tables", "damaged")
+"""Folders in a results folder that a sweep writes into."""
+
 
 def resolve(options: Mapping[str, Any]) -> Settings:
     """Return the settings that a preset, the file of options["config"] and the options themselves give.
 
-    Options that are None were not typed. Raises InputError naming the option or the file at fault.
+    Options that are None were not typed; model, strategy and seed are one model, strategy and seed.
+    Raises InputError naming the option at fault, and the file where it stands in one.
     """
-    typed = {name: value for name, value in options.items() if value is not None and name != "config"}
-    written, own = _read_file(options["config"]) if options.get("config") else ({}, {})
-    given = {**written, **typed}
-    data = str(given.get("data", DEMO))
-    preset = str(given.get("preset", "quick" if data == DEMO else "paper"))
-    if preset not in PRESETS:
-        raise InputError(f"--preset {preset}: there is no such preset; choose one of {', '.join(PRESETS)}.")
-    if "weights_dir" in given:
-        given.setdefault("pretrained", True)
-    values = {**PRESETS[preset], **given, "preset": preset, "data": data}
-    values = {name: _convert(name, value) for name, value in values.items()}
+    config = options.get("config")
+    written, own = _read_file(Path(config)) if config is not None else ({}, {})
+    given = written | _typed(options)
+    values = {name: one.value for name, one in given.items()}
+    data = values.setdefault("data", DEMO)
+    preset = values.setdefault("preset", "quick" if data == DEMO else "paper")
+    values.setdefault("out", Path("reports").absolute() / (preset if data == DEMO else _name_of(Path(data))))
+    settings = Settings(**{**PRESETS[preset], **values}, known_strategies=_strategies(preset) | own)
+    for strategy in settings.strategies:
+        if strategy not in settings.known_strategies:
+            near = get_close_matches(strategy, settings.known_strategies) or list(settings.known_strategies)
+            raise InputError(
+                f"{given['strategies'].where}: there is no strategy {strategy!r}; perhaps you mean {', '.join(near)}."
+            )
     if data != DEMO:
-        values["data"] = str(Path(data).expanduser().absolute())
-    values.setdefault("out", Path("reports") / (preset if data == DEMO else Path(values["data"]).name))
-    values["out"] = values["out"].expanduser().absolute()
-    settings = Settings(**values, known_strategies=_strategies(preset) | own)
-    _check(settings)
+        _keep_apart(Path(data), settings.out)
     return settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Given:
+    """A value that somebody wrote, checked, and the words for where."""
+
+    value: Any
+    where: str
+
+
+def _typed(options: Mapping[str, Any]) -> dict[str, _Given]:
+    """Return what was typed, by the settings' names."""
+    typed = {name: value for name, value in options.items() if value is not None and name != "config"}
+    given = {}
+    for name, value in typed.items():
+        where = f"--{name.replace('_', '-')}"
+        if name in ONE_OF:
+            given[ONE_OF[name]] = _checked(ONE_OF[name], [value], where)
+        else:
+            given[name] = _checked(name, value, where)
+    return _with_weights(given)
+
+
+def _read_file(path: Path) -> tuple[dict[str, _Given], dict[str, Strategy]]:
+    """Return a config file's options and its own strategies."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"--config {path}: the file cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise InputError(f"--config {path}: this is no valid TOML ({error}).") from error
+    own = _own_strategies(path, values.pop("strategy", {}))
+    given: dict[str, _Given] = {}
+    for written, value in values.items():
+        name = written.replace("-", "_")
+        if name not in CHECKS:
+            raise InputError(
+                f"--config {path}: there is no option {written!r}; the names are those of `animefer sweep --help`."
+            )
+        if name in given:
+            raise InputError(f"--config {path}: {name} stands there twice, with - and with _; keep one.")
+        given[name] = _checked(name, value, f"--config {path}: {name}")
+    return _with_weights(given), own
+
+
+def _own_strategies(path: Path, tables: Any) -> dict[str, Strategy]:
+    """Return the strategies of the [strategy.NAME] tables of a config file."""
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise InputError(f"--config {path}: write a strategy of your own as a table [strategy.NAME].")
+    for name in tables:
+        if name in STUDY:
+            raise InputError(f"--config {path}: the strategy name {name!r} is the study's; choose another.")
+        # A configuration is written model/strategy, and a list of strategies is split at commas.
+        if not name.isprintable() or name != name.strip() or not name or "/" in name or "," in name:
+            raise InputError(
+                f"--config {path}: the strategy name {name!r} is empty or has a slash, a comma, outer spaces or an "
+                "unprintable character; choose another."
+            )
+    try:
+        return {name: strategy_from(name, table) for name, table in tables.items()}
+    except InputError as error:
+        raise InputError(f"--config {path}: {error}") from error
+
+
+def _checked(name: str, value: Any, where: str) -> _Given:
+    """Return an option's value in the type of its field; raises InputError for any other."""
+    try:
+        return _Given(value=CHECKS[name](value), where=where)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}.") from error
+
+
+def _with_weights(given: dict[str, _Given]) -> dict[str, _Given]:
+    """Have a folder of weights ask for its weights, unless the same file or command line says otherwise."""
+    if "weights_dir" in given:
+        given.setdefault("pretrained", _Given(value=True, where=given["weights_dir"].where))
+    return given
+
+
+def _name_of(folder: Path) -> str:
+    return folder.name if folder.name != ".." else folder.resolve().name
+
+
+def _keep_apart(data: Path, out: Path) -> None:
+    """Refuse results among the images: the next sweep would take their folders for classes."""
+    images, results = data.resolve(), out.resolve()
+    if results.is_relative_to(images):
+        raise InputError(
+            f"--out {out}: the results would lie among the images of --data {data}; choose another folder."
+        )
+    for name in RESULT_FOLDERS:
+        if images.is_relative_to(results / name):
+            raise InputError(
+                f"--out {out}: its folder {name} is for results, and --data {data} lies there; choose another folder."
+            )
 
 
 def _strategies(preset: str) -> dict[str, Strategy]:
@@ -123,99 +229,113 @@ def _strategies(preset: str) -> dict[str, Strategy]:
     return strategies
 
 
-def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Strategy]]:
-    """Return a config file's options and its own strategies."""
+def _text(value: Any) -> str:
+    text = str(value) if isinstance(value, str | Path) else ""
+    if not text.strip() or "\0" in text:
+        raise ValueError(f"{value!r} is empty or no text")
     try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"--config {path}: the file cannot be read ({error.strerror}).") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"--config {path}: this is no valid TOML ({error}).") from error
-    tables = values.pop("strategy", {})
-    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
-        raise InputError(f"--config {path}: write a strategy of your own as a table [strategy.NAME].")
-    if taken := sorted(set(tables) & set(STUDY)):
-        raise InputError(f"--config {path}: the strategy name {taken[0]!r} is the study's; choose another.")
-    own = {name: strategy_from(name, table) for name, table in tables.items()}
-    options = {name.replace("-", "_"): value for name, value in values.items()}
-    known = {field.name for field in fields(Settings)} - {"known_strategies"}
-    if unknown := sorted(set(options) - known):
-        raise InputError(
-            f"--config {path}: there is no option {unknown[0]!r}; the names are those of `animefer sweep --help`."
-        )
-    return options, own
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{value!r} is no Unicode") from error
+    return text
 
 
-def _convert(name: str, value: Any) -> Any:
-    """Return an option's value in the type of its field; texts of a list are split at commas."""
-    if name in ("models", "strategies"):
-        return _unique(name, _items(value))
-    if name == "seeds":
-        return _unique(name, [_integer(name, item, least=0) for item in _unique(name, _items(value))])
-    if name in ("image_size", "epochs", "threads", "per_class"):
-        return _integer(name, value, least=1)
-    if name in ("gpu_share", "validation_share", "test_share"):
-        return _share(name, value)
-    if name in ("weights_dir", "out"):
-        return Path(value)
-    if name in ("pretrained", "skip_bad", "allow_duplicates") and not isinstance(value, bool):
-        raise InputError(f"{_option(name)}: {value!r} is neither true nor false.")
-    return value
+def _path(value: Any) -> Path:
+    try:
+        return Path(_text(value)).expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError(f"there is no home folder for {str(value)!r}") from error
 
 
-def _items(value: Any) -> list[Any]:
-    parts = value.split(",") if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else [value]
-    return [part.strip() if isinstance(part, str) else part for part in parts]
+def _data(value: Any) -> str:
+    return DEMO if value == DEMO else str(_path(value))
 
 
-def _integer(name: str, value: Any, least: int) -> int:
+def _address(value: Any) -> str:
+    address = _text(value)
+    if address.startswith("ray://"):
+        raise ValueError(f"{address} is a Ray Client's, which is not supported; submit the sweep as a job there")
+    return address
+
+
+def _truth(value: Any) -> bool:
+    if value is True or value is False:
+        return bool(value)
+    raise ValueError(f"{value!r} is neither true nor false")
+
+
+def _integer(value: Any, least: int = 1) -> int:
     try:
         number = int(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
     except ValueError:
         number = None
     if number is None or number < least:
-        raise InputError(f"{_option(name)}: {value!r} is no integer of at least {least}.")
+        raise ValueError(f"{value!r} is no integer of at least {least}")
     return number
 
 
-def _share(name: str, value: Any) -> float:
+def _share(value: Any) -> float:
     try:
-        share = 1.0 if value == "auto" else float(value)
-    except (TypeError, ValueError):
+        share = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else 0.0
+    except (ValueError, OverflowError):
         share = 0.0
     if not 0 < share <= 1:
-        raise InputError(f"{_option(name)}: {value!r} is no number above 0 and up to 1.")
+        raise ValueError(f"{value!r} is no number above 0 and up to 1")
     return share
 
 
-def _unique(name: str, items: Sequence[Any]) -> tuple[Any, ...]:
-    if not items or "" in items:
-        raise InputError(f"{_option(name)}: the list is empty or has an empty entry; separate entries by one comma.")
-    if repeated := [item for number, item in enumerate(items) if item in items[:number]]:
-        raise InputError(f"{_option(name)}: {repeated[0]} is given twice; name each once.")
-    return tuple(items)
+def _gpu_share(value: Any) -> float:
+    return 1.0 if value == AUTO else _share(value)
 
 
-def _check(settings: Settings) -> None:
-    """Refuse names that are not there, with the near matches."""
-    choices = {
-        "precision": ("auto", "fp32", "bf16"),
-        "save_models": ("none", "best", "all"),
-        "normalisation": ("auto", "study", "weights"),
-        "frozen_norm": ("eval", "train"),
-    }
-    for name, allowed in choices.items():
-        if getattr(settings, name) not in allowed:
-            raise InputError(f"{_option(name)}: {getattr(settings, name)!r} is none of {', '.join(allowed)}.")
-    for strategy in settings.strategies:
-        if strategy not in settings.known_strategies:
-            from difflib import get_close_matches
+def _one_of(*allowed: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in allowed:
+            raise ValueError(f"{value!r} is none of {', '.join(allowed)}")
+        return str(value)
 
-            near = get_close_matches(strategy, settings.known_strategies) or list(settings.known_strategies)
-            raise InputError(f"--strategies: there is no strategy {strategy!r}; perhaps you mean {', '.join(near)}.")
-    if settings.address.startswith("ray://"):
-        raise InputError(f"--address {settings.address}: Ray Client is not supported; submit the sweep as a job there.")
+    return check
 
 
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+def _several(check: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return the check of a list, or of a text with commas, whose entries pass a check of their own."""
+
+    def check_all(value: Any) -> tuple[Any, ...]:
+        parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+        parts = [part.strip() if isinstance(part, str) else part for part in parts]
+        if not parts or "" in parts:
+            raise ValueError("the list is empty or has an empty entry; separate entries by one comma")
+        items = [check(part) for part in parts]
+        if repeated := [item for number, item in enumerate(items) if item in items[:number]]:
+            raise ValueError(f"{repeated[0]} is given twice; name each once")
+        return tuple(items)
+
+    return check_all
+
+
+CHECKS: Mapping[str, Callable[[Any], Any]] = {
+    "preset": _one_of(*PRESETS),
+    "data": _data,
+    "out": _path,
+    "models": _several(_text),
+    "strategies": _several(_text),
+    "seeds": _several(partial(_integer, least=0)),
+    "image_size": _integer,
+    "epochs": _integer,
+    "threads": _integer,
+    "precision": _one_of("auto", "fp32", "bf16"),
+    "device": _text,
+    "pretrained": _truth,
+    "weights_dir": _path,
+    "normalisation": _one_of("auto", "study", "weights"),
+    "frozen_norm": _one_of("eval", "train"),
+    "address": _address,
+    "gpu_share": _gpu_share,
+    "save_models": _one_of("none", "best", "all"),
+    "skip_bad": _truth,
+    "allow_duplicates": _truth,
+    "validation_share": _share,
+    "test_share": _share,
+    "per_class": _integer,
+}
+"""Option -> its check: returns the value in its field's type, or raises ValueError with the middle of a sentence."""

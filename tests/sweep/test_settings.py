@@ -1,11 +1,12 @@
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from animefer_core.errors import InputError
 from animefer_core.training.strategies import STUDY
-from sweep.settings import resolve
+from sweep.settings import CHECKS, Settings, resolve
 
 
 def written(tmp_path, text):
@@ -40,6 +41,33 @@ def test_naming_a_folder_of_weights_asks_for_them():
     assert not resolve({"weights_dir": "weights", "pretrained": False}).pretrained
 
 
+def test_a_typed_folder_of_weights_wins_over_a_file_without_weights(tmp_path):
+    assert resolve({"config": written(tmp_path, "pretrained = false"), "weights_dir": "weights"}).pretrained
+
+
+def test_every_option_has_its_check():
+    assert set(CHECKS) == {field.name for field in fields(Settings)} - {"known_strategies"}
+
+
+@pytest.mark.parametrize("name", ["data", "out", "weights_dir"])
+def test_a_folder_is_the_same_from_anywhere(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    assert str(getattr(resolve({name: "there"}), name)) == str(tmp_path / "there")
+
+
+def test_the_results_of_the_folder_above_are_named_after_it(tmp_path, monkeypatch):
+    (tmp_path / "faces" / "here").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "faces" / "here")
+    assert resolve({"data": "..", "out": str(tmp_path / "out")}).data.endswith("..")
+    with pytest.raises(InputError, match="reports/faces: the results would lie among the images"):
+        resolve({"data": ".."})
+
+
+def test_one_model_strategy_and_seed_are_a_trial():
+    settings = resolve({"model": "resnet18", "strategy": "full", "seed": "7"})
+    assert (settings.models, settings.strategies, settings.seeds) == (("resnet18",), ("full",), (7,))
+
+
 def test_a_strategy_of_ones_own_is_a_table(tmp_path):
     file = written(tmp_path, 'strategies = ["gentle"]\n[strategy.gentle]\nlr_backbone = 1e-6\nblocks = "all"\n')
     settings = resolve({"config": file})
@@ -53,6 +81,36 @@ def test_the_file_that_is_written_back_repeats_the_sweep(tmp_path):
     again = resolve({"config": written(tmp_path, settings.to_toml()), "out": str(tmp_path)})
     assert again == settings
     assert tomllib.loads(settings.to_toml())["strategy"]["gentle"]["blocks"] == 2
+
+
+def test_a_device_is_written_back_where_it_was_asked_for():
+    assert tomllib.loads(resolve({"device": "cpu"}).to_toml())["device"] == "cpu"
+    assert "device" not in tomllib.loads(resolve({}).to_toml())
+
+
+@pytest.mark.parametrize("out", ["images", "images/results", "images/happy/results", "elsewhere/../images/results"])
+def test_results_among_the_images_are_refused(tmp_path, out):
+    with pytest.raises(InputError) as caught:
+        resolve({"data": tmp_path / "images", "out": tmp_path / out})
+    assert f"--out {tmp_path / out}" in str(caught.value)
+
+
+def test_results_among_the_images_are_refused_through_a_link(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "images")
+    with pytest.raises(InputError, match="link/results: the results would lie among the images"):
+        resolve({"data": tmp_path / "images", "out": tmp_path / "link" / "results"})
+
+
+@pytest.mark.parametrize("data", ["out/trials", "out/tables", "out/damaged/images"])
+def test_images_among_the_results_are_refused(tmp_path, data):
+    with pytest.raises(InputError, match="is for results"):
+        resolve({"data": tmp_path / data, "out": tmp_path / "out"})
+
+
+@pytest.mark.parametrize(("data", "out"), [("out/faces", "out"), ("images", "images-out"), ("images", "out")])
+def test_images_beside_the_results_are_allowed(tmp_path, data, out):
+    assert resolve({"data": tmp_path / data, "out": tmp_path / out}).out == tmp_path / out
 
 
 @pytest.mark.parametrize(
@@ -70,6 +128,14 @@ def test_the_file_that_is_written_back_repeats_the_sweep(tmp_path):
         ({"gpu_share": "2"}, ["--gpu-share", "2"]),
         ({"address": "ray://head:10001"}, ["--address", "ray://", "job"]),
         ({"config": Path("absent.toml")}, ["--config", "absent.toml"]),
+        ({"config": ""}, ["--config", "cannot be read"]),
+        ({"strategy": "ful"}, ["--strategy:", "'ful'", "full"]),
+        ({"seed": "x"}, ["--seed:", "'x'"]),
+        ({"out": ""}, ["--out", "empty"]),
+        ({"data": ""}, ["--data", "empty"]),
+        ({"weights_dir": "\udcff"}, ["--weights-dir", "no Unicode"]),
+        ({"out": "~nobody-of-that-name/x"}, ["--out", "home"]),
+        ({"validation_share": "auto"}, ["--validation-share", "auto"]),
     ],
 )
 def test_a_bad_option_is_named(options, words):
@@ -86,10 +152,32 @@ def test_a_bad_option_is_named(options, words):
         ("[strategy.full]\nblocks = 1", ["'full'", "the study's"]),
         ("[strategy.mine]\nspeed = 1", ["'mine'", "'speed'"]),
         ("strategy = 3", ["[strategy.NAME]"]),
-        ("skip_bad = 3", ["--skip-bad", "3"]),
+        ("skip_bad = 3", ["skip_bad: 3"]),
+        ("device = 3", ["device: 3"]),
+        ("address = 5", ["address: 5"]),
+        ("weights_dir = 5", ["weights_dir: 5"]),
+        ('strategies = [["a"]]', ["strategies: ['a']"]),
+        ("models = [3]", ["models: 3"]),
+        ("models = {a = 1}", ["models: {'a': 1}"]),
+        ("seeds = [1.5]", ["seeds: 1.5"]),
+        ("gpu_share = true", ["gpu_share: True"]),
+        ("test_share = nan", ["test_share: nan"]),
+        ("out = 5", ["out: 5"]),
+        ("data = 5", ["data: 5"]),
+        ("preset = []", ["preset: []"]),
+        ("precision = ['fp32']", ["precision: ['fp32']"]),
+        ("epochs = true", ["epochs: True"]),
+        ("image-size = 0.5", ["image_size: 0.5"]),
+        ("image-size = 16\nimage_size = 32", ["image_size", "twice"]),
+        ('strategies = "ful"', ["strategies: there is no strategy 'ful'"]),
+        ('[strategy."a/b"]', ["'a/b'", "slash"]),
+        ('[strategy."a,b"]', ["'a,b'", "comma"]),
+        ('[strategy." a"]', ["' a'", "outer spaces"]),
+        ('[strategy.""]', ["''", "empty"]),
+        ("[strategy.mine]\nblocks = true", ["'mine'", "blocks"]),
     ],
 )
 def test_a_bad_file_is_named(tmp_path, text, words):
     with pytest.raises(InputError) as caught:
         resolve({"config": written(tmp_path, text)})
-    assert all(word in str(caught.value) for word in words), caught.value
+    assert all(word in str(caught.value) for word in ["sweep.toml", *words]), caught.value
