@@ -54,20 +54,21 @@ class PosteriorVariances:
     """Draws of what the means of equally good configurations would be, and of the variances behind them."""
 
     def __init__(self, squares: CrossSquares, layout: Layout | None, rng: np.random.Generator) -> None:
-        self._means = squares.means
+        self.squares = squares
         n_seeds, n_units = squares.n_seeds, squares.n_units
         image = (squares.image - squares.residual) / (n_seeds * n_units)
         values, vectors = np.linalg.eigh(image)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-        self._image = root @ root.T
+        # The symmetric root: eigenvectors have no sign of their own, and draws must not depend on who computed them.
+        root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+        self._image = root @ root
         self._seed = seed_variances(squares, layout, rng, DRAWS) / n_seeds
         self._stretch = np.sqrt((n_units - 1) / rng.chisquare(n_units - 1, DRAWS))
         self._null = rng.standard_normal(self._seed.shape) * np.sqrt(self._seed)
-        self._null += self._stretch[:, None] * (rng.standard_normal(self._seed.shape) @ root.T)
+        self._null += self._stretch[:, None] * (rng.standard_normal(self._seed.shape) @ root)
 
     def family(self, contrasts: Floats, level: float = 0.95) -> Family:
         """Judge contrasts (contrasts, configurations) together, by step-down max-t on the draws."""
-        difference = contrasts @ self._means
+        difference = contrasts @ self.squares.means
         error = self._errors(contrasts)
         t = _ratio(np.abs(difference), error)
         own, p, p_adjusted = np.empty_like(t), np.empty_like(t), np.empty_like(t)
@@ -97,9 +98,9 @@ class PosteriorVariances:
 
     def certainly(self, rival: int, error_rate: float) -> tuple[Bools, Bools]:
         """Return which configurations are certainly better than `rival`, and which certainly worse."""
-        contrasts = np.eye(len(self._means)) - np.eye(len(self._means))[rival]
+        contrasts = np.eye(len(self.squares.means)) - np.eye(len(self.squares.means))[rival]
         error = self._errors(contrasts)
-        t = _ratio(contrasts @ self._means, error)
+        t = _ratio(contrasts @ self.squares.means, error)
         drawn = self._drawn(contrasts, error)
         better = t > np.quantile(drawn.max(axis=1), 1 - error_rate)
         worse = -t > np.quantile(-drawn.min(axis=1), 1 - error_rate)
