@@ -102,7 +102,7 @@ def test_variances_far_apart_are_moderated_as_published():
     assert moderated.variances == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("df", "spread"), [(1, 4.0), (2, 2.0), (2, 8.0), (4, 2.0), (4, 4.0), (19, 1.0), (19, 8.0)])
+@pytest.mark.parametrize(("df", "spread"), [(1, 4.0), (2, 2.0), (2, 8.0), (4, 2.0), (4, 4.0), (19, 1.0), (19, 4.0)])
 def test_prior_solves_the_moments_of_log_variances(df, spread):
     variances = np.exp(np.linspace(-spread, spread, 7)) / 3
     moderated = moderate(variances, df)
