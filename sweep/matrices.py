@@ -47,6 +47,12 @@ class Matrices:
         return models, strategies
 
     @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that can be compared; none for a single test image or group."""
+        units = self.n_images if self.groups is None else len(np.unique(self.groups))
+        return METRICS if units > 1 else ()
+
+    @property
     def n_images(self) -> int:
         """Test images."""
         return len(self._outcomes[0].labels)

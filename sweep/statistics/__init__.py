@@ -17,21 +17,31 @@ from sweep.statistics.intervals import (
     total_interval,
     two_way,
 )
+from sweep.statistics.power import Components, Decision, components, what_decides
 from sweep.statistics.ranking import best_of, best_set, rank_intervals, ranks_of
+from sweep.statistics.selective import aurc, aurc_interval, risk_by_coverage
+from sweep.statistics.variance import Component, Sources, sd_interval, sources
 
 __all__ = [
+    "Component",
+    "Components",
     "CrossSquares",
+    "Decision",
     "Family",
     "SeedInterval",
+    "Sources",
     "TotalInterval",
     "TwoWay",
     "VarianceModel",
+    "aurc",
+    "aurc_interval",
     "best_of",
     "best_set",
     "brier_values",
     "calibration_interval",
     "calibration_values",
     "compare_all",
+    "components",
     "cross_squares",
     "f1_values",
     "group_values",
@@ -40,8 +50,12 @@ __all__ = [
     "pair_contrasts",
     "rank_intervals",
     "ranks_of",
+    "risk_by_coverage",
+    "sd_interval",
     "seed_interval",
+    "sources",
     "total_interval",
     "two_way",
     "variance_model",
+    "what_decides",
 ]

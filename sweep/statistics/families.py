@@ -42,19 +42,6 @@ class Family:
     """The smallest difference that the family's largest T would have shown."""
 
 
-class VarianceModel(Protocol):
-    """What the seeds' and images' variances of a whole sweep say about any family of contrasts."""
-
-    def family(self, contrasts: Floats, level: float = 0.95) -> Family:
-        """Judge contrasts (contrasts, configurations) together."""
-
-    def certainly(self, rival: int, error_rate: float) -> tuple[Bools, Bools]:
-        """Return which configurations are certainly better than `rival`, and which certainly worse.
-
-        Two arrays (configurations,); each errs anywhere with at most `error_rate`.
-        """
-
-
 @dataclass(frozen=True, kw_only=True)
 class CrossSquares:
     """Cross mean squares of all configurations: those of a contrast a are a′Ma, so no pair is ever formed."""
@@ -72,6 +59,21 @@ class CrossSquares:
     n_seeds: int
     n_units: int
     """Test images, or groups of them."""
+
+
+class VarianceModel(Protocol):
+    """What the seeds' and images' variances of a whole sweep say about any family of contrasts."""
+
+    squares: CrossSquares
+
+    def family(self, contrasts: Floats, level: float = 0.95) -> Family:
+        """Judge contrasts (contrasts, configurations) together."""
+
+    def certainly(self, rival: int, error_rate: float) -> tuple[Bools, Bools]:
+        """Return which configurations are certainly better than `rival`, and which certainly worse.
+
+        Two arrays (configurations,); each errs anywhere with at most `error_rate`.
+        """
 
 
 def cross_squares(y: npt.ArrayLike, groups: npt.ArrayLike | None = None) -> CrossSquares:

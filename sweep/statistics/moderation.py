@@ -67,7 +67,7 @@ class ModeratedVariances:
     """Few configurations: their seed variances moderated, families corrected by Holm's (1979) method."""
 
     def __init__(self, squares: CrossSquares) -> None:
-        self._squares = squares
+        self.squares = squares
         n_configurations, n_seeds = squares.seed_means.shape
         own = squares.seed_means
         if n_configurations > 1:
@@ -81,7 +81,7 @@ class ModeratedVariances:
 
     def family(self, contrasts: Floats, level: float = 0.95) -> Family:
         """Judge contrasts (contrasts, configurations), whose entries sum to zero, together."""
-        difference = contrasts @ self._squares.means
+        difference = contrasts @ self.squares.means
         error, df = self._errors(contrasts)
         tail = (1 - level) / 2
         one, largest = special.stdtrit(df, 1 - tail), special.stdtrit(df, 1 - tail / max(1, len(contrasts)))
@@ -100,11 +100,11 @@ class ModeratedVariances:
 
     def certainly(self, rival: int, error_rate: float) -> tuple[Bools, Bools]:
         """Return which configurations are certainly better than `rival`, and which certainly worse."""
-        n_configurations = len(self._squares.means)
+        n_configurations = len(self.squares.means)
         others = [other for other in range(n_configurations) if other != rival]
         contrasts = np.eye(n_configurations)[others] - np.eye(n_configurations)[rival]
         error, df = self._errors(contrasts)
-        t = _ratio(contrasts @ self._squares.means, error)
+        t = _ratio(contrasts @ self.squares.means, error)
         better, worse = np.zeros(n_configurations, dtype=bool), np.zeros(n_configurations, dtype=bool)
         better[others] = holm(stats.t.sf(t, df)) < error_rate
         worse[others] = holm(stats.t.cdf(t, df)) < error_rate
@@ -112,7 +112,7 @@ class ModeratedVariances:
 
     def _errors(self, contrasts: Floats) -> tuple[Floats, Floats]:
         """Return every contrast's standard error and degrees of freedom; 1 where the error is zero."""
-        squares = self._squares
+        squares = self.squares
         shares = contrasts**2 * self._variances
         total = shares.sum(axis=1)
         with np.errstate(invalid="ignore"):

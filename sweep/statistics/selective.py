@@ -1,0 +1,44 @@
+"""Risk and coverage: how wrong a model is on the images that it is surest of."""
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.statistics.intervals import TotalInterval, total_interval
+
+Floats = npt.NDArray[np.float64]
+
+BLOCKS = 30
+
+
+def risk_by_coverage(confidence: npt.ArrayLike, correct: npt.ArrayLike) -> Floats:
+    """Return the share of wrong answers among the k surest images, k = 1 to N, along the last axis.
+
+    `confidence` and `correct` are (..., images); ties stay in their order.
+    """
+    order = np.argsort(-np.asarray(confidence, dtype=np.float64), axis=-1, kind="stable")
+    wrong = 1.0 - np.take_along_axis(np.asarray(correct, dtype=np.float64), order, axis=-1)
+    return np.asarray(wrong.cumsum(axis=-1) / np.arange(1, wrong.shape[-1] + 1))
+
+
+def aurc(confidence: npt.ArrayLike, correct: npt.ArrayLike) -> Floats:
+    """Return the area under the risk-coverage curve, the mean risk over the N coverages (Geifman and El-Yaniv 2017)."""
+    return np.asarray(risk_by_coverage(confidence, correct).mean(axis=-1))
+
+
+def aurc_interval(
+    confidence: npt.ArrayLike, correct: npt.ArrayLike, level: float = 0.95, groups: npt.ArrayLike | None = None
+) -> TotalInterval:
+    """Return the mean AURC over seeds with its total interval; `confidence` and `correct` are (seeds, images).
+
+    Pseudo-values of the delete-one-block jackknife take the place of images: min(30, N) blocks of images in their
+    order (whole groups, where `groups` is given), a row a seed. Raises ValueError for fewer than two images or groups.
+    """
+    sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
+    members = np.arange(sure.shape[1]) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    n_members = int(members.max()) + 1
+    n_blocks = min(BLOCKS, n_members)
+    blocks = members * n_blocks // n_members
+    whole = aurc(sure, right)
+    without = np.stack([aurc(sure[:, blocks != block], right[:, blocks != block]) for block in range(n_blocks)], axis=1)
+    pseudo = n_blocks * whole[:, None] - (n_blocks - 1) * without
+    return total_interval(pseudo - pseudo.mean(axis=1, keepdims=True) + whole[:, None], level)
