@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special, stats
-from statsmodels.stats.multitest import multipletests
 
 from sweep.statistics.families import Bools, CrossSquares, Family, Floats
 from sweep.statistics.intervals import satterthwaite
@@ -135,7 +134,11 @@ class ModeratedVariances:
 def holm(p: npt.ArrayLike) -> Floats:
     """Return p-values adjusted by Holm's (1979) method: the family errs anywhere with at most the rejecting level."""
     values = np.asarray(p, dtype=np.float64)
-    return np.asarray(multipletests(values, method="holm")[1]) if values.size else values
+    # Not by statsmodels' multipletests: it collects the whole process's garbage at every call, 50 ms and more.
+    order = np.argsort(values)
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.maximum.accumulate(values[order] * np.arange(values.size, 0, -1)).clip(max=1.0)
+    return adjusted
 
 
 def _ratio(difference: Floats, error: Floats) -> Floats:
