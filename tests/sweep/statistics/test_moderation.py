@@ -76,6 +76,12 @@ def test_holm_is_the_closed_test_of_bonferroni():
     assert holm(p) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("size", [1, 2, 40])
+def test_holm_is_statsmodels(size):
+    p = np.random.default_rng(size).random(size).round(1) ** 4
+    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+
+
 def test_holm_of_nothing_is_nothing():
     assert holm([]).size == 0
 
