@@ -967,7 +967,8 @@ def write_faces(folder: Path, per_class: int, seed: int) -> int:
         return total
     if folder.exists() and any(folder.iterdir()):
         raise InputError(
-            f"{folder} is not empty and holds other files than these faces; name a new folder or empty it."
+            f"{folder} is not empty and holds other files than {per_class} drawn faces a class of seed {seed}; "
+            "give the --per-class that it was drawn with, or choose another folder by --out."
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:

@@ -1,12 +1,13 @@
 """What the commands call that only read: folders of images, and what a sweep left. None of it imports torch."""
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from animefer_core.data.catalog import read_images
 from animefer_core.data.split import make_split
 from animefer_core.errors import InputError
-from sweep.frames import read_sweep
+from sweep.frames import cause, read_sweep
 from sweep.report.page import write_report
 from sweep.report.tables import all_tables, write_frames
 
@@ -25,15 +26,23 @@ def write(directory: Path, formats: str) -> list[Path]:
 
 
 def status_lines(directory: Path) -> Iterator[str]:
-    """Say how many trials are there, which failed and why, and how to go on."""
+    """Say how many trials are there, which failed and why, which are missing, and how to go on."""
     sweep = read_sweep(directory)
-    yield f"{len(sweep.completed)} of {len(sweep.trials)} trials completed, {len(sweep.failed)} failed"
+    missing = int((sweep.trials["status"] == "missing").sum())
+    yield (
+        f"{len(sweep.completed)} of {len(sweep.trials)} trials completed, "
+        f"{len(sweep.failed)} failed, {missing} missing (no record yet)"
+    )
     for record in sweep.failed:
-        yield f"failed: {record.model}/{record.strategy} seed {record.seed}: {record.error['message']}"
+        yield f"failed: {record.model}/{record.strategy} seed {record.seed}: {cause(record)}"
     for aside in sweep.set_aside:
         yield f"set aside: {aside.trial_id} {aside.reason}"
-    if len(sweep.completed) < len(sweep.trials):
-        yield f"to go on: animefer sweep --config {directory / 'sweep.toml'} --out {directory}"
+    settings = directory / "sweep.toml"
+    if sweep.failed or missing:
+        if settings.exists():
+            yield f"to go on: animefer sweep --config {shlex.quote(str(settings))} --out {shlex.quote(str(directory))}"
+        else:
+            yield f"to go on: repeat the calls of animefer trial that stand in {directory / 'sweep.json'}"
 
 
 def data_lines(directory: Path, *, skip_bad: bool, allow_duplicates: bool) -> Iterator[str]:
@@ -47,5 +56,9 @@ def data_lines(directory: Path, *, skip_bad: bool, allow_duplicates: bool) -> It
         yield f"  {name}: {len(parts)} ({counts})"
     for file in catalog.bad:
         yield f"  left out: {file.path} {file.reason}"
-    if catalog.duplicates.repeats:
-        yield f"  {catalog.duplicates.repeats} repeats of files within a class; they stay in one part together"
+    duplicates = catalog.duplicates
+    for sets, where in ((duplicates.across_classes, "classes"), (duplicates.across_parts, "parts")):
+        for paths in sets:
+            yield f"  identical in different {where}: {' = '.join(paths)}"
+    if duplicates.repeats:
+        yield f"  repeated within a class: {duplicates.repeats} files, each in one part with what it repeats"

@@ -8,62 +8,88 @@ import typer
 
 from animefer_core.errors import InputError
 from sweep.cli import options
+from sweep.settings import Settings
 
 DEBUG = "--debug"
+USAGE_ERROR: Any = typer.BadParameter.__base__
+"""What Typer raises for a command line that it cannot read; it exports no name for it."""
 
+# Plain text: Rich's markup would take the defaults in brackets for styles.
 app = typer.Typer(
     help="Fine-tune image classifiers over several seeds, and say which differences are real.",
-    no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Draw the demo faces; check a folder of images.", no_args_is_help=True)
+data_app = typer.Typer(help="Draw the demo faces, or check a folder of images.", rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 
 
 def main() -> None:
-    """Run the command line; an InputError becomes one sentence and exit code 2, --debug shows its traceback."""
-    arguments = [argument for argument in sys.argv[1:] if argument != DEBUG]
+    """Run the command line; what a user can mend becomes one sentence and exit code 2, --debug shows its traceback."""
+    arguments = [argument for argument in sys.argv[1:] if argument != DEBUG] or ["--help"]
     try:
-        app(arguments, prog_name="animefer")
-    except InputError as error:
+        code = app(arguments, prog_name="animefer", standalone_mode=False)
+    except (InputError, USAGE_ERROR) as error:
         if DEBUG in sys.argv:
             raise
-        typer.echo(f"animefer: {error}", err=True)
+        typer.echo(_usage(error) if isinstance(error, USAGE_ERROR) else f"animefer: {error}", err=True)
         raise SystemExit(2) from None
+    raise SystemExit(code)
+
+
+def _usage(error: Any) -> str:
+    """Return a usage error as one sentence that names the command whose help to read."""
+    command = error.ctx.command_path if error.ctx else "animefer"
+    return f"{command}: {' '.join(error.format_message().split()).rstrip('.?')}; see `{command} --help`."
 
 
 @app.callback()
 def animefer(
-    debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error; may stand anywhere.")] = False,
+    debug: Annotated[
+        bool, typer.Option(DEBUG, help="Show the traceback of an error; may stand anywhere in the line.")
+    ] = False,
 ) -> None:
     """Fine-tune image classifiers over several seeds, and say which differences are real."""
 
 
-@app.command()
+@app.command(short_help="Train models under strategies with several seeds, and report.")
 def sweep(
     data: options.Data = None,
     models: Annotated[
-        str | None, typer.Option(help="Comma-separated.  [default: resnet18,resnet50,vit_b_16,vit_s_16]")
+        str | None,
+        typer.Option(metavar="A,B", help=f"The study's, or any ResNet or ViT of timm's.  {options.default('models')}"),
     ] = None,
     strategies: Annotated[
-        str | None, typer.Option(help="Comma-separated.  [default: linear_probe,partial,full,progressive]")
+        str | None,
+        typer.Option(metavar="A,B", help=f"The study's, or those of --config.  {options.default('strategies')}"),
     ] = None,
-    seeds: Annotated[str | None, typer.Option(help="Comma-separated integers.  [default: 42,1,2,3,4]")] = None,
+    seeds: Annotated[str | None, typer.Option(metavar="1,2", help=f"Integers.  {options.default('seeds')}")] = None,
     preset: options.Preset = None,
     config: options.Config = None,
     out: options.Out = None,
     address: Annotated[
-        str | None, typer.Option(envvar="RAY_ADDRESS", help="local, auto or HOST:PORT of a Ray cluster.")
+        str | None,
+        typer.Option(
+            envvar="RAY_ADDRESS",
+            metavar="local|auto|HOST:PORT",
+            help=f"local starts Ray on this machine, auto joins the cluster that it belongs to.  "
+            f"{options.default('address')}",
+        ),
     ] = None,
     weights_dir: options.WeightsDir = None,
     pretrained: options.Pretrained = None,
     image_size: options.ImageSize = None,
     epochs: options.Epochs = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads a trial.  [default: cores / trials at once]")] = None,
+    threads: Annotated[
+        str | None, typer.Option(metavar="N", help="CPU threads of each trial.  [default: cores / trials at once]")
+    ] = None,
     precision: options.Precision = None,
     device: options.Device = None,
-    gpu_share: Annotated[str | None, typer.Option(help="Share of a GPU a trial gets.  [default: 1]")] = None,
+    gpu_share: Annotated[
+        str | None,
+        typer.Option(metavar="auto|F", help=f"Share of a GPU that each trial gets.  {options.default('gpu_share')}"),
+    ] = None,
     save_models: options.SaveModels = None,
     normalisation: options.Normalisation = None,
     frozen_norm: options.FrozenNorm = None,
@@ -76,8 +102,8 @@ def sweep(
 ) -> None:
     """Train every model under every strategy with every seed, and write the robustness report.
 
-    Without --data it takes drawn faces and the quick preset. The same command again trains only what is missing;
-    a new seed or model adds to a finished sweep.
+    Without --data it takes drawn faces and the quick preset. The same command again trains only what is missing, and a
+    new seed or model adds to a finished sweep.
     """
     given = {name: value for name, value in locals().items() if name != "dry_run"}
     from sweep.cli.run import run_sweep
@@ -85,11 +111,11 @@ def sweep(
     raise SystemExit(run_sweep(given, dry_run=dry_run))
 
 
-@app.command()
+@app.command(short_help="Train one configuration with one seed, without Ray.")
 def trial(
-    model: Annotated[str, typer.Option(help="A model, as for `animefer sweep`.")],
-    strategy: Annotated[str, typer.Option(help="A strategy, as for `animefer sweep`.")],
-    seed: Annotated[int, typer.Option(min=0, help="The seed of all random streams.")],
+    model: Annotated[str, typer.Option(metavar="M", help="One of those that `animefer sweep` takes.")],
+    strategy: Annotated[str, typer.Option(metavar="S", help="The study's, or one of --config.")],
+    seed: Annotated[str, typer.Option(metavar="N", help="The seed of all random streams, an integer.")],
     data: options.Data = None,
     preset: options.Preset = None,
     config: options.Config = None,
@@ -98,7 +124,7 @@ def trial(
     pretrained: options.Pretrained = None,
     image_size: options.ImageSize = None,
     epochs: options.Epochs = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads.  [default: all cores]")] = None,
+    threads: Annotated[str | None, typer.Option(metavar="N", help="CPU threads.  [default: all cores]")] = None,
     precision: options.Precision = None,
     device: options.Device = None,
     save_models: options.SaveModels = None,
@@ -111,17 +137,18 @@ def trial(
     per_class: options.PerClass = None,
 ) -> None:
     """Train one configuration with one seed in this process, without Ray, and write its record."""
-    given: dict[str, Any] = locals()
-    chosen = {"models": given.pop("model"), "strategies": given.pop("strategy"), "seeds": str(given.pop("seed"))}
+    given = dict(locals())
     from sweep.cli.run import run_one
 
-    raise SystemExit(run_one(given | chosen))
+    raise SystemExit(run_one(given))
 
 
-@app.command()
+@app.command(short_help="Write tables and report from the records in DIR.")
 def report(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The results folder.")],
-    formats: Annotated[str, typer.Option("--format", help="Comma-separated: html, csv, md, tex.")] = "html,csv,md,tex",
+    formats: Annotated[
+        str, typer.Option("--format", metavar="A,B", help="Any of html, csv, md, tex.")
+    ] = "html,csv,md,tex",
 ) -> None:
     """Write tables/ and report.html from the records in DIR, finished or not."""
     from sweep.cli.look import write
@@ -141,9 +168,9 @@ def status(directory: Annotated[Path, typer.Argument(metavar="DIR", help="The re
 
 @data_app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="A new or empty folder.")],
-    per_class: Annotated[int, typer.Option(help="Faces of each emotion.")] = 45,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
+    per_class: Annotated[int, typer.Option(metavar="N", help="Faces of each emotion.")] = Settings.per_class,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same bytes.")] = 0,
 ) -> None:
     """Draw anime-like faces of six emotions."""
     from animefer_core.data.faces import write_faces
@@ -157,7 +184,7 @@ def check(
     skip_bad: options.SkipBad = None,
     allow_duplicates: options.AllowDuplicates = None,
 ) -> None:
-    """Open every image of a folder and say what a sweep would train on."""
+    """Open every image of a folder, and say what a sweep would train on."""
     from sweep.cli.look import data_lines
 
     for line in data_lines(directory, skip_bad=bool(skip_bad), allow_duplicates=bool(allow_duplicates)):

@@ -1,33 +1,132 @@
-"""The options that `sweep` and `trial` share, each said once."""
+"""The options that `sweep` and `trial` share, each said once.
 
-from pathlib import Path
-from typing import Annotated
+Their values are checked in sweep/settings.py, together with those of a TOML file; here all but the switches are text.
+"""
+
+from typing import Annotated, Any
 
 import typer
 
+from sweep.settings import PRESETS, Settings
+
+
+def default(name: str) -> str:
+    """Return an option's default as its help shows it, the quick preset's beside it where that is another."""
+    usual, quick = (
+        _shown(values.get(name, getattr(Settings, name))) for values in (PRESETS["paper"], PRESETS["quick"])
+    )
+    return f"[default: {usual}]" if quick == usual else f"[default: {usual}; quick: {quick}]"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(str(item) for item in value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 Data = Annotated[
-    str | None, typer.Option(help="A folder of class folders, or of train/valid/test folders; demo: drawn faces.")
+    str | None,
+    typer.Option(
+        metavar="PATH",
+        help="A folder of class folders, or of train, valid and test folders of such; "
+        "demo is drawn faces.  [default: demo]",
+    ),
 ]
-Config = Annotated[Path | None, typer.Option(help="A TOML file with these options' names and [strategy.NAME] tables.")]
-Preset = Annotated[str | None, typer.Option(help="paper (with --data) or quick (without).", show_default=False)]
-Out = Annotated[Path | None, typer.Option(help="The results folder.  [default: reports/<name of data or preset>]")]
-ImageSize = Annotated[int | None, typer.Option(help="Side of the network's input, in pixels.  [default: 224]")]
-Epochs = Annotated[int | None, typer.Option(help="Cap on every strategy's epochs and its schedule's length.")]
-Precision = Annotated[str | None, typer.Option(help="auto, fp32 or bf16; auto is bf16 where the hardware has it.")]
-Device = Annotated[str | None, typer.Option(help="auto (CUDA, else MPS, else CPU), or a torch device.")]
+Config = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="A TOML file with these options' names, and [strategy.NAME] tables for "
+        "strategies of your own. What is typed wins over it.",
+    ),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="paper|quick",
+        help="paper is the study's settings; quick is minutes, from random weights.  "
+        "[default: quick for drawn faces, else paper]",
+    ),
+]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR", help="The results folder.  [default: reports/NAME, NAME the data folder's or the preset's]"
+    ),
+]
+ImageSize = Annotated[
+    str | None, typer.Option(metavar="N", help=f"Side of the network's input, in pixels.  {default('image_size')}")
+]
+Epochs = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N",
+        help="Cap on every strategy's epochs, and on its schedule's length.  "
+        f"[default: none; quick: {PRESETS['quick']['epochs']}]",
+    ),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|fp32|bf16", help=f"auto is bf16 where the hardware has it, else fp32.  {default('precision')}"
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DEVICE", help=f"auto is CUDA, else MPS, else the CPU; or as torch names it.  {default('device')}"
+    ),
+]
 Pretrained = Annotated[
-    bool | None, typer.Option("--pretrained/--no-pretrained", help="Start from ImageNet-1K weights, or random ones.")
+    bool | None,
+    typer.Option(
+        "--pretrained/--no-pretrained",
+        help="Start from ImageNet-1K weights, or from random ones.  "
+        "[default: pretrained; quick: no-pretrained, unless --weights-dir is given]",
+    ),
 ]
 WeightsDir = Annotated[
-    Path | None, typer.Option(help="Pretrained weights, named after the model or as torchvision and timm name them.")
+    str | None,
+    typer.Option(
+        metavar="DIR",
+        help="Pretrained weights, named after the model or as torchvision and timm name them.  "
+        "[default: theirs, downloaded]",
+    ),
 ]
-Normalisation = Annotated[str | None, typer.Option(help="auto, study (ImageNet's) or weights (their own).")]
-FrozenNorm = Annotated[str | None, typer.Option(help="eval or train: BatchNorm in frozen blocks.")]
-SaveModels = Annotated[str | None, typer.Option(help="none, best (per seed, on validation) or all.")]
-SkipBad = Annotated[bool | None, typer.Option("--skip-bad", help="Leave bad images out and list them.")]
+Normalisation = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|study|weights",
+        help="Mean and deviation of the pixels: ImageNet's (study) or the weights' "
+        f"own; auto is study for the study's four models.  {default('normalisation')}",
+    ),
+]
+FrozenNorm = Annotated[
+    str | None,
+    typer.Option(
+        metavar="eval|train",
+        help="Whether BatchNorm in frozen blocks keeps its statistics (eval) or goes on "
+        f"averaging (train).  {default('frozen_norm')}",
+    ),
+]
+SaveModels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="none|best|all",
+        help=f"Which trained models to keep; best is each seed's best on validation.  {default('save_models')}",
+    ),
+]
+SkipBad = Annotated[
+    bool | None, typer.Option("--skip-bad", help="Leave images that cannot be used out, and list them.")
+]
 AllowDuplicates = Annotated[
-    bool | None, typer.Option("--allow-duplicates", help="Go on with identical files across classes or parts.")
+    bool | None,
+    typer.Option("--allow-duplicates", help="Go on with identical files in different classes or parts, and list them."),
 ]
-ValidationShare = Annotated[float | None, typer.Option(help="Share of the images for validation.  [default: 0.15]")]
-TestShare = Annotated[float | None, typer.Option(help="Share of the images for the test.  [default: 0.15]")]
-PerClass = Annotated[int | None, typer.Option(help="Drawn faces a class.  [default: 54]")]
+ValidationShare = Annotated[
+    str | None, typer.Option(metavar="F", help=f"Share of the images for validation.  {default('validation_share')}")
+]
+TestShare = Annotated[
+    str | None, typer.Option(metavar="F", help=f"Share of the images for the test.  {default('test_share')}")
+]
+PerClass = Annotated[str | None, typer.Option(metavar="N", help=f"Drawn faces of each class.  {default('per_class')}")]

@@ -66,6 +66,7 @@ def test_the_results_of_the_folder_above_are_named_after_it(tmp_path, monkeypatc
 def test_one_model_strategy_and_seed_are_a_trial():
     settings = resolve({"model": "resnet18", "strategy": "full", "seed": "7"})
     assert (settings.models, settings.strategies, settings.seeds) == (("resnet18",), ("full",), (7,))
+    assert resolve({"model": "resnet18,resnet50"}).models == ("resnet18,resnet50",)
 
 
 def test_a_strategy_of_ones_own_is_a_table(tmp_path):

@@ -1,6 +1,8 @@
 """The command line: what it offers, and how it refuses."""
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 
@@ -8,7 +10,12 @@ import pytest
 from PIL import Image
 from typer.main import get_command
 
+from animefer_core.data.faces import write_faces
+from animefer_core.errors import InputError
+from sweep.cli.look import status_lines
 from sweep.cli.main import app
+from sweep.settings import PRESETS, Settings
+from tests.sweep.records import Plan, plant
 
 OPTIONS = {
     "sweep": """address allow-duplicates config data device dry-run epochs frozen-norm gpu-share image-size models
@@ -20,6 +27,10 @@ OPTIONS = {
     "report": "format",
     "status": "",
 }
+
+TRIAL = ["--model", "resnet18", "--strategy", "full"]
+FIRST = ("resnet18", "linear_probe", 42)
+SECOND = ("resnet18", "linear_probe", 1)
 
 
 def animefer(*arguments, cwd=None):
@@ -89,7 +100,98 @@ def test_identical_files_across_classes_stop_the_sweep_until_they_are_allowed(tm
     stopped = animefer("data", "check", images)
     assert stopped.returncode == 2
     assert "copy.png" in stopped.stderr
-    assert animefer("data", "check", images, "--allow-duplicates").returncode == 0
+    went_on = animefer("data", "check", images, "--allow-duplicates")
+    assert went_on.returncode == 0
+    assert "identical in different classes: happy/copy.png = sad/0.png" in went_on.stdout
+
+
+def test_identical_files_across_given_parts_are_listed_where_they_are_allowed(tmp_path):
+    for part, labels in (("train", ("happy", "sad")), ("valid", ("happy", "sad")), ("test", ("happy", "sad"))):
+        for shade, label in enumerate(labels):
+            (tmp_path / part / label).mkdir(parents=True)
+            Image.new("RGB", (8, 8), (len(part) * 9, 40 * shade, 7)).save(tmp_path / part / label / "0.png")
+    (tmp_path / "test" / "sad" / "copy.png").write_bytes((tmp_path / "train" / "sad" / "0.png").read_bytes())
+    result = animefer("data", "check", tmp_path, "--allow-duplicates")
+    assert "identical in different parts: test/sad/copy.png = train/sad/0.png" in result.stdout, result.stderr
+
+
+@pytest.mark.parametrize("command", ["sweep", "trial"])
+def test_help_shows_every_default_and_the_name_of_a_strategys_table(command):
+    words = " ".join(animefer(command, "--help").stdout.split())
+    assert "[strategy.NAME]" in words
+    for name in ("image_size", "validation_share", "per_class", "precision", "save_models", "frozen_norm"):
+        usual = getattr(Settings, name)
+        quick = PRESETS["quick"].get(name, usual)
+        shown = f"[default: {usual}]" if usual == quick else f"[default: {usual}; quick: {quick:.3g}]"
+        assert default_of(words, f"--{name.replace('_', '-')}") == shown
+
+
+def test_help_shows_the_defaults_of_the_grid():
+    words = " ".join(animefer("sweep", "--help").stdout.split())
+    for name in ("models", "strategies", "seeds"):
+        assert default_of(words, f"--{name}") == f"[default: {','.join(map(str, getattr(Settings, name)))}]"
+
+
+def default_of(words, option):
+    """Return what an option's help shows as its default, brackets included."""
+    return re.search(rf" {option} .*?(\[default: [^]]*\])", words)[1]
+
+
+def test_without_arguments_the_commands_are_named():
+    result = animefer()
+    assert result.returncode == 0
+    assert all(command in result.stdout for command in OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["trial", *TRIAL, "--seed", "x"], "animefer: --seed: 'x' is no integer of at least 0.\n"),
+        (["trial", *TRIAL], "animefer trial: Missing option '--seed'; see `animefer trial --help`.\n"),
+        (["sweep", "--sedes", "3"], "animefer sweep: No such option: --sedes"),
+        (["swep"], "animefer: No such command 'swep'"),
+        (["data"], "animefer data: Missing command"),
+        (["status"], "animefer status: Missing argument"),
+        (["data", "demo", "--out", "out", "--per-class", "x"], "animefer data demo: Invalid value for '--per-class'"),
+    ],
+)
+def test_a_command_line_that_cannot_be_read_is_one_sentence(tmp_path, arguments, sentence):
+    result = animefer(*arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.startswith(sentence)
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+def test_debug_shows_the_traceback_of_a_command_line_that_cannot_be_read():
+    assert "Traceback" in animefer("sweep", "--sedes", "3", "--debug").stderr
+
+
+def test_another_number_of_drawn_faces_in_one_folder_names_the_way_out(tmp_path):
+    write_faces(tmp_path / "faces", 1, 0)
+    with pytest.raises(InputError, match=r"--per-class .* --out"):
+        write_faces(tmp_path / "faces", 2, 0)
+
+
+def test_status_tells_failed_from_missing_and_quotes_the_command_to_go_on(tmp_path):
+    folder = plant(tmp_path / "my sweep", Plan(failed={FIRST}, missing={SECOND}))
+    (folder / "sweep.toml").write_text("", encoding="utf-8")
+    lines = list(status_lines(folder))
+    assert lines[0] == "10 of 12 trials completed, 1 failed, 1 missing (no record yet)"
+    assert lines[1].startswith("failed: resnet18/linear_probe seed 42: ")
+    assert shlex.split(lines[-1].removeprefix("to go on: ")) == [
+        *("animefer", "sweep", "--config", str(folder / "sweep.toml"), "--out", str(folder))
+    ]
+
+
+def test_status_names_no_settings_file_that_is_not_there(tmp_path):
+    lines = list(status_lines(plant(tmp_path / "alone", Plan(missing={SECOND}))))
+    assert "sweep.toml" not in lines[-1]
+    assert "animefer trial" in lines[-1]
+
+
+def test_status_of_a_finished_sweep_is_one_line(tmp_path):
+    assert len(list(status_lines(plant(tmp_path / "done")))) == 1
 
 
 def test_debug_shows_the_traceback(tmp_path):
