@@ -92,7 +92,8 @@ def paired(sweep: Sweep) -> Matrices | None:
     """Return the family of all configurations with test results; None where there is none.
 
     At least four fifths of the planned seeds and three of them (or all, where fewer were planned) must be common to
-    all; until they are, the configuration with the fewest seeds leaves, of several the first by name.
+    all; until they are, the configuration with the fewest seeds leaves, of several the first by name. None leaves
+    where that cannot leave the others more seeds.
     """
     staying = [each for each in sweep.configurations if each.records]
     if not staying:
@@ -100,7 +101,7 @@ def paired(sweep: Sweep) -> Matrices | None:
     planned = tuple(dict.fromkeys(seed for each in sweep.configurations for seed in each.planned_seeds))
     needed = min(len(planned), max(FEWEST_SEEDS, math.ceil(SHARE_OF_SEEDS * len(planned))))
     left_out: list[Configuration] = []
-    while len(staying) > 1 and len(common_seeds(staying)) < needed:
+    while len(common_seeds(staying)) < min(needed, max(len(each.seeds) for each in staying)):
         leaving = min(staying, key=lambda each: (len(each.seeds), each.name))
         staying.remove(leaving)
         left_out.append(leaving)

@@ -22,6 +22,7 @@ from sweep.statistics import (
 )
 
 LEVEL = 0.95
+ERROR_RATE = 0.05
 SMALLER_IS_BETTER = frozenset({"loss"})
 FAMILIES: Mapping[str, Callable[[Configuration, Configuration], bool]] = {
     "all_pairs": lambda a, b: True,
@@ -111,7 +112,7 @@ def _judged(family: Family, place: int, metric: str) -> Row:
 
 def verdict(difference: float, p_adjusted: float, metric: str) -> str:
     """Return better, worse or undecided, of a against b."""
-    if not p_adjusted < 1 - LEVEL or difference == 0:
+    if not p_adjusted < ERROR_RATE or difference == 0:
         return "undecided"
     return "better" if (difference > 0) != (metric in SMALLER_IS_BETTER) else "worse"
 
@@ -231,7 +232,7 @@ def power(matrices: Matrices | None) -> pd.DataFrame:
     rows = []
     for place, (a, b) in enumerate(itertools.combinations(matrices.configurations, 2)):
         parts = components(squares, contrasts[place])
-        critical = _critical(family, place)
+        critical = critical_value(family, place)
         decision = what_decides(float(family.difference[place]), parts, squares.n_seeds, squares.n_units, critical)
         rows.append(
             _pair(a, b)
@@ -244,7 +245,7 @@ def power(matrices: Matrices | None) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=POWER_COLUMNS).astype({"seeds_needed": "Int64", "units_needed": "Int64"})
 
 
-def _critical(family: Family, place: int) -> float:
+def critical_value(family: Family, place: int) -> float:
     """Return how many standard errors a contrast must be from zero to be told from it."""
     error = float(family.standard_error[place])
     return float(family.smallest_detectable[place]) / error if error > 0 else 1.0

@@ -65,6 +65,7 @@ class PosteriorVariances:
         self._stretch = np.sqrt((n_units - 1) / rng.chisquare(n_units - 1, DRAWS))
         self._null = rng.standard_normal(self._seed.shape) * np.sqrt(self._seed)
         self._null += self._stretch[:, None] * (rng.standard_normal(self._seed.shape) @ root)
+        self._rivals: dict[int, tuple[Floats, Floats, Floats]] = {}
 
     def family(self, contrasts: Floats, level: float = 0.95) -> Family:
         """Judge contrasts (contrasts, configurations) together, by step-down max-t on the draws."""
@@ -98,13 +99,18 @@ class PosteriorVariances:
 
     def certainly(self, rival: int, error_rate: float) -> tuple[Bools, Bools]:
         """Return which configurations are certainly better than `rival`, and which certainly worse."""
-        contrasts = np.eye(len(self.squares.means)) - np.eye(len(self.squares.means))[rival]
-        error = self._errors(contrasts)
-        t = _ratio(contrasts @ self.squares.means, error)
-        drawn = self._drawn(contrasts, error)
-        better = t > np.quantile(drawn.max(axis=1), 1 - error_rate)
-        worse = -t > np.quantile(-drawn.min(axis=1), 1 - error_rate)
-        return better, worse
+        t, highest, lowest = self._against(rival)
+        return t > np.quantile(highest, 1 - error_rate), -t > np.quantile(-lowest, 1 - error_rate)
+
+    def _against(self, rival: int) -> tuple[Floats, Floats, Floats]:
+        """Return T of every configuration against one, and the draws' highest and lowest."""
+        if rival not in self._rivals:
+            contrasts = np.eye(len(self.squares.means)) - np.eye(len(self.squares.means))[rival]
+            error = self._errors(contrasts)
+            drawn = self._drawn(contrasts, error)
+            t = _ratio(contrasts @ self.squares.means, error)
+            self._rivals[rival] = (t, drawn.max(axis=1), drawn.min(axis=1))
+        return self._rivals[rival]
 
     def _errors(self, contrasts: Floats) -> Floats:
         """Return the geometric mean of every contrast's drawn standard errors, (contrasts,)."""

@@ -1,5 +1,7 @@
 """Risk and coverage: how wrong a model is on the images that it is surest of."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -36,9 +38,13 @@ def aurc_interval(
     sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
     members = np.arange(sure.shape[1]) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     n_members = int(members.max()) + 1
+    if n_members < 2:
+        raise ValueError("AURC needs two test images or groups of them at least")
     n_blocks = min(BLOCKS, n_members)
     blocks = members * n_blocks // n_members
     whole = aurc(sure, right)
     without = np.stack([aurc(sure[:, blocks != block], right[:, blocks != block]) for block in range(n_blocks)], axis=1)
     pseudo = n_blocks * whole[:, None] - (n_blocks - 1) * without
-    return total_interval(pseudo - pseudo.mean(axis=1, keepdims=True) + whole[:, None], level)
+    total = total_interval(pseudo - pseudo.mean(axis=1, keepdims=True) + whole[:, None], level)
+    # A risk lies between 0 and 1; cutting to that loses no coverage.
+    return replace(total, low=max(0.0, total.low), high=min(1.0, total.high))

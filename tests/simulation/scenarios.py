@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from sweep.statistics import total_interval
+from sweep.statistics import f1_values, total_interval
 from sweep.statistics.comparisons import variance_model
 from sweep.statistics.families import Layout, pair_contrasts
 from sweep.statistics.ranking import best_of, ranks_of
@@ -42,6 +42,7 @@ def scenarios() -> Iterator[Scenario]:
     yield from _differences()
     yield from _families_of_120()
     yield from _small_families()
+    yield from _unusual_worlds()
 
 
 def covers_mean(world: World, n_seeds: int, rng: np.random.Generator) -> tuple[float, ...]:
@@ -59,9 +60,12 @@ def covers_difference(world: World, n_seeds: int, rng: np.random.Generator) -> t
 
 
 def errs_anywhere(world: World, n_seeds: int, layout: Layout | None, rng: np.random.Generator) -> tuple[float, ...]:
-    """Whether any of all pairs of equal configurations is called different."""
+    """Whether any of all pairs of equal configurations is called different; a collapsed one is not equal."""
     model = variance_model(world.draw(rng, n_seeds), layout=layout)
-    return (float((model.family(pair_contrasts(len(world.accuracies))).p_adjusted < 0.05).any()),)
+    contrasts = pair_contrasts(len(world.accuracies))
+    if world.collapsed_to is not None:
+        contrasts = contrasts[contrasts[:, 0] == 0]
+    return (float((model.family(contrasts).p_adjusted < 0.05).any()),)
 
 
 def finds(world: World, n_seeds: int, layout: Layout | None, rng: np.random.Generator) -> tuple[float, ...]:
@@ -140,7 +144,7 @@ def _families_of_120() -> Iterator[Scenario]:
             name=f"all equal, {spread}, {n_seeds} seeds",
             bounds={"family-wise error": (0.0, 0.10 if n_seeds == 3 else 0.07)},
             measure=partial(errs_anywhere, equal(16, sd), n_seeds, STUDY_LAYOUT),
-            draws=1200,
+            draws=600,
         )
         yield Scenario(
             section="All 120 pairs of 16 configurations",
@@ -151,14 +155,14 @@ def _families_of_120() -> Iterator[Scenario]:
                 "true ranks inside": AT_LEAST,
             },
             measure=partial(finds, study(sd), n_seeds, STUDY_LAYOUT),
-            draws=600,
+            draws=300,
         )
     yield Scenario(
         section="All 120 pairs of 16 configurations",
         name="all equal, large, 5 seeds, 3000 images",
         bounds={"family-wise error": (0.0, 0.07)},
         measure=partial(errs_anywhere, equal(16, LARGE, 3000), 5, STUDY_LAYOUT),
-        draws=600,
+        draws=300,
     )
 
 
@@ -173,3 +177,81 @@ def _small_families() -> Iterator[Scenario]:
                     measure=partial(errs_anywhere, equal(n_configurations, sd), n_seeds, None),
                     draws=3000 if n_configurations < 8 else 800,
                 )
+
+
+def covers_f1(world: World, n_seeds: int, absent: bool, rng: np.random.Generator) -> tuple[float, ...]:
+    """Whether the total interval of macro F1 holds its value on a vast test set; three classes, one perhaps absent.
+
+    A wrong answer is the next class, so that F1 follows from accuracy alone.
+    """
+    labels = np.arange(world.n_images) % (2 if absent else 3)
+    right = world.draw(rng, n_seeds)[0]
+    predicted = np.where(right, labels, (labels + 1) % 3)
+    interval = total_interval(f1_values(predicted, labels, 3))
+    return (float(interval.low <= true_f1(float(world.accuracies[0]), absent) <= interval.high),)
+
+
+def true_f1(accuracy: float, absent: bool) -> float:
+    """Return macro F1 where every class is right with this chance and wrong answers are the next class."""
+    if not absent:
+        return accuracy
+    # Class 0: nothing is mistaken for it (class 2 is absent); class 1: class 0's errors are.
+    return (2 * accuracy / (1 + accuracy) + accuracy) / 2
+
+
+def _unusual_worlds() -> Iterator[Scenario]:
+    section = "Where trouble may be expected"
+    for accuracy in (0.02, 0.995):
+        yield Scenario(
+            section=section,
+            name=f"accuracy {accuracy:.1%}, 5 seeds, 150 images",
+            bounds={"coverage": AT_LEAST},
+            measure=partial(covers_mean, equal(1, SMALL, 150, accuracy), 5),
+            draws=4000,
+        )
+    for spread, seed_sd, lowest in (("small", SMALL, 0.93), ("large", LARGE, 0.90)):
+        yield Scenario(
+            section=section,
+            name=f"two seeds, {spread} seed spread, 450 images",
+            bounds={"coverage": (lowest, 1.0)},
+            measure=partial(covers_mean, equal(1, seed_sd), 2),
+            draws=4000,
+        )
+    yield Scenario(
+        section=section,
+        name="40 images, 5 seeds",
+        bounds={"coverage": COVERAGE},
+        measure=partial(covers_mean, equal(1, SMALL, 40), 5),
+        draws=4000,
+    )
+    for n_images in (450, 1350):
+        yield Scenario(
+            section=section,
+            name=f"groups of 1 to 30 images, {n_images} images, 5 seeds",
+            bounds={"coverage": (0.92, 0.975)},
+            measure=partial(covers_mean, replace(equal(1, SMALL, n_images), group_sizes=(1, 2, 30, 5, 1, 12, 3)), 5),
+            draws=4000,
+        )
+    for absent in (False, True):
+        yield Scenario(
+            section=section,
+            name=f"macro F1, {'one of three classes without a test image' if absent else 'three classes'}, 5 seeds",
+            bounds={"coverage": COVERAGE},
+            measure=partial(covers_f1, equal(1, SMALL), 5, absent),
+            draws=4000,
+        )
+    common = replace(equal(16, SMALL), common_seed_sd=0.4)
+    collapsed = replace(equal(16, SMALL), collapsed_to=0.2)
+    many = equal(100, LARGE)
+    for name, world, draws in (
+        ("a strong common effect of the seeds", common, 500),
+        ("one run of one configuration collapsed", collapsed, 500),
+        ("100 configurations", many, 60),
+    ):
+        yield Scenario(
+            section=section,
+            name=f"all pairs of equal ones, {name}, 5 seeds",
+            bounds={"family-wise error": (0.0, 0.07)},
+            measure=partial(errs_anywhere, world, 5, None if world is many else STUDY_LAYOUT),
+            draws=draws,
+        )

@@ -41,6 +41,8 @@ class World:
     n_images: int
     common_seed_sd: float = 0.0
     """Of what all configurations of a seed share."""
+    collapsed_to: float | None = None
+    """Accuracy of the first seed of the first configuration, if that run goes wrong."""
     group_sizes: tuple[int, ...] = ()
     """Images of one group share difficulty and interaction; empty: every image by itself."""
 
@@ -55,7 +57,10 @@ class World:
         seeds = seeds + self.common_seed_sd * rng.standard_normal(n_seeds)
         fixed = self._centres()[:, None] + (difficulty + interaction)[:, owner]
         noise = NOISE_SD * rng.standard_normal((n_configurations, n_seeds, n_images))
-        return np.asarray(fixed[:, None, :] + seeds[:, :, None] + noise > 0)
+        right = np.asarray(fixed[:, None, :] + seeds[:, :, None] + noise > 0)
+        if self.collapsed_to is not None:
+            right[0, 0] = rng.random(n_images) < self.collapsed_to
+        return right
 
     @property
     def groups(self) -> npt.NDArray[np.intp]:

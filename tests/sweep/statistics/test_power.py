@@ -1,0 +1,48 @@
+import math
+
+import numpy as np
+import pytest
+
+from sweep.statistics import components, cross_squares, what_decides
+from sweep.statistics.power import Components
+
+PARTS = Components(seed=4e-4, image=0.09, residual=0.16)
+
+
+def test_the_seeds_that_are_named_bring_the_standard_error_down_to_what_is_wanted():
+    decision = what_decides(0.05, PARTS, 5, 450, critical=2.0)
+    assert decision.detectable == pytest.approx(2 * math.sqrt(4e-4 / 5 + 0.09 / 450 + 0.16 / 2250))
+    assert 2 * math.sqrt(PARTS.variance(decision.seeds, 450)) <= 0.05
+    assert 2 * math.sqrt(PARTS.variance(decision.seeds - 1, 450)) > 0.05 or decision.seeds == 1
+
+
+def test_the_images_that_are_named_do_too():
+    decision = what_decides(0.025, PARTS, 5, 450, critical=2.0)
+    assert 2 * math.sqrt(PARTS.variance(5, decision.images)) <= 0.025
+    assert 2 * math.sqrt(PARTS.variance(5, decision.images - 1)) > 0.025
+
+
+def test_below_the_limit_no_number_of_seeds_suffices():
+    limit = what_decides(0.1, PARTS, 5, 450, critical=2.0).limit
+    assert limit == pytest.approx(2 * math.sqrt(0.09 / 450))
+    assert what_decides(0.99 * limit, PARTS, 5, 450, critical=2.0).seeds is None
+    assert what_decides(1.01 * limit, PARTS, 5, 450, critical=2.0).seeds is not None
+
+
+def test_no_number_of_images_makes_up_for_seeds_that_differ():
+    assert what_decides(0.01, PARTS, 2, 450, critical=2.0).images is None
+
+
+def test_components_are_found_in_a_world_that_is_made_of_them():
+    rng = np.random.default_rng(0)
+    n_seeds, n_images = 200, 400
+    y = np.zeros((2, n_seeds, n_images))
+    y[0] = (
+        0.1 * rng.standard_normal((n_seeds, 1))
+        + 0.5 * rng.standard_normal((1, n_images))
+        + 0.3 * rng.standard_normal((n_seeds, n_images))
+    )
+    parts = components(cross_squares(y), np.array([1.0, -1.0]))
+    assert parts.seed == pytest.approx(0.01, rel=0.3)
+    assert parts.image == pytest.approx(0.25, rel=0.3)
+    assert parts.residual == pytest.approx(0.09, rel=0.05)
