@@ -235,8 +235,11 @@ def test_certainly_better_and_worse_are_one_sided_and_corrected(rival):
     y = crossed(10, 5, spread=0.1) + 0.3 * np.arange(5)[:, None, None]
     others = [other for other in range(5) if other != rival]
     book = [by_the_book(y, np.eye(5)[other] - np.eye(5)[rival]) for other in others]
-    better, worse = ModeratedVariances(cross_squares(y)).certainly(rival, 0.05)
-    for found, sign in ((better, 1), (worse, -1)):
+    model = ModeratedVariances(cross_squares(y))
+    for sign, side in ((1, 0), (-1, 1)):
         p = [stats.t.sf(sign * difference / error, df) for difference, error, df in book]
-        assert found[others].tolist() == multipletests(p, alpha=0.05, method="holm")[0].tolist()
-        assert not found[rival]
+        adjusted = multipletests(p, method="holm")[1]
+        for error_rate in np.geomspace(1e-4, 0.5, 40):
+            found = model.certainly(rival, error_rate)[side]
+            assert found[others].tolist() == (adjusted < error_rate).tolist()
+            assert not found[rival]

@@ -8,19 +8,20 @@ from scipy import linalg, stats
 
 from sweep.statistics import cross_squares, pair_contrasts
 from sweep.statistics.posterior import (
-    BETWEEN_GROUPS,
     CONTRASTS_AT_ONCE,
     DRAWS,
-    STRAY,
-    STRUCTURES,
     VARIANCE_OF_MEDIAN,
-    WIDTHS,
     PosteriorVariances,
     seed_variances,
 )
 from tests.simulation.world import EIGHTFOLD, LARGE, SMALL, equal
 
 Floats = npt.NDArray[np.float64]
+
+# The prior as it was settled before any data: written out, so that a change of the code's is noticed.
+WIDTHS = ((0.15, 4), (0.3, 2), (0.6, 1), (1.0, 1), (1.4, 1))
+STRUCTURES = (0.4, 0.3, 0.3)
+STRAY, BETWEEN_GROUPS = 0.003, 1.5
 
 BY_MODEL = (np.repeat(np.arange(2), 4), np.tile(np.arange(4), 2))
 
@@ -148,9 +149,9 @@ def test_variance_of_the_median_of_many_is_about_that_of_drawn_normals(n_configu
     assert medians.var() == pytest.approx(math.pi / (2 * n_configurations + 2), rel=0.04)
 
 
-@pytest.mark.parametrize("layout", [None, BY_MODEL])
-def test_posterior_is_that_of_adding_up_every_case(layout):
-    y = answers(3)
+@pytest.mark.parametrize(("layout", "n_seeds"), [(None, 4), (BY_MODEL, 4), (BY_MODEL, 2)])
+def test_posterior_is_that_of_adding_up_every_case(layout, n_seeds):
+    y = answers(3, n_seeds=n_seeds)
     _, residual = observed_and_residual(y)
     draws = seed_variances(cross_squares(y), layout, np.random.default_rng(0), 40_000)
     found = (draws - residual) / residual.mean()
@@ -183,6 +184,31 @@ def test_a_layout_draws_the_variances_of_models_further_apart():
 def test_without_spread_no_variance_is_drawn(n_images):
     squares = cross_squares(np.full((8, 3, n_images + 1), 0.1))
     assert not seed_variances(squares, None, np.random.default_rng(0), 5).any()
+
+
+def test_a_variance_lies_anywhere_within_its_step():
+    y = answers(7)
+    _, residual = observed_and_residual(y)
+    draws = seed_variances(cross_squares(y), None, np.random.default_rng(0), 2000)
+    steps = np.log((draws - residual) / residual.mean() / 0.03) / 0.245
+    assert stats.kstest((steps + 0.5).ravel() % 1, "uniform").pvalue > 0.001
+
+
+def test_seeds_that_agree_have_the_smallest_variance_but_some():
+    squares = cross_squares(np.repeat(answers(7, n_seeds=1), 10, axis=1))
+    images = np.diagonal(squares.image).mean() / squares.n_units
+    draws = seed_variances(squares, None, np.random.default_rng(0), 2000)
+    assert draws.min() >= 1e-6 * images
+    assert draws.mean() < 3e-6 * images
+
+
+def test_variances_far_above_the_residuals_are_within_the_grid():
+    rng = np.random.default_rng(7)
+    y = rng.normal(size=(8, 20, 1)) + 1e-3 * rng.normal(size=(8, 20, 50))
+    observed, residual = observed_and_residual(y)
+    assert observed.min() > 1e5 * residual.max()
+    draws = seed_variances(cross_squares(y), None, np.random.default_rng(0), 2000)
+    assert np.log(draws).mean() == pytest.approx(np.log(observed).mean(), abs=0.2)
 
 
 def test_variances_follow_the_scale():

@@ -143,7 +143,7 @@ def test_groups_and_layout_of_another_length_are_refused(rank, n_configurations,
 @pytest.mark.parametrize("n_configurations", [4, 9])
 def test_the_best_and_the_true_ranks_are_held(n_configurations):
     """Held at 0.95 less three standard errors; the first configuration is the best by two points."""
-    rng, draws, truth = np.random.default_rng(11), 60, np.full(n_configurations, 0.75)
+    rng, draws, truth = np.random.default_rng(11), 40, np.full(n_configurations, 0.75)
     truth[0] = 0.77
     world = World(accuracies=truth, seed_sd=np.full(n_configurations, LARGE), n_images=200)
     best = ranks = 0
