@@ -7,7 +7,7 @@ from pathlib import Path
 from animefer_core.data.catalog import read_images
 from animefer_core.data.split import make_split
 from animefer_core.errors import InputError
-from sweep.frames import cause, read_sweep
+from sweep.frames import Sweep, cause, read_sweep
 from sweep.report.page import write_report
 from sweep.report.tables import all_tables, write_frames
 
@@ -37,12 +37,24 @@ def status_lines(directory: Path) -> Iterator[str]:
         yield f"failed: {record.model}/{record.strategy} seed {record.seed}: {cause(record)}"
     for aside in sweep.set_aside:
         yield f"set aside: {aside.trial_id} {aside.reason}"
+    yield from _how_to_go_on(directory, sweep)
+
+
+def _how_to_go_on(directory: Path, sweep: Sweep) -> Iterator[str]:
+    """Name the calls that cover what is not completed: the last one by its settings file, earlier ones as typed."""
+    completed = {record.trial_id for record in sweep.completed}
+    left = {trial.trial_id for trial in sweep.planned} - completed
     settings = directory / "sweep.toml"
-    if sweep.failed or missing:
-        if settings.exists():
-            yield f"to go on: animefer sweep --config {shlex.quote(str(settings))} --out {shlex.quote(str(directory))}"
-        else:
-            yield f"to go on: repeat the calls of animefer trial that stand in {directory / 'sweep.json'}"
+    if left and settings.exists():
+        yield f"to go on: animefer sweep --config {shlex.quote(str(settings))} --out {shlex.quote(str(directory))}"
+        sweeps = [call for call in sweep.calls if "sweep" in call["command"][:2]]
+        left -= set(sweeps[-1].get("trials", left)) if sweeps else set()
+    for call in reversed(sweep.calls):
+        if left & set(call.get("trials", ())):
+            yield f"to go on, as it was called before: {shlex.join(call['command'])}"
+            left -= set(call["trials"])
+    if left:
+        yield f"to go on: repeat the calls that stand in {directory / 'sweep.json'}"
 
 
 def data_lines(directory: Path, *, skip_bad: bool, allow_duplicates: bool) -> Iterator[str]:

@@ -94,7 +94,7 @@ def _conclude(console: Console, work: Prepared, page: Path) -> int:
     missing = [config for config in work.plan.trials if config.trial_id not in completed]
     if missing:
         console.print(
-            f"{len(missing)} of {len(work.plan.trials)} trials have no record; the same command tries them again.",
+            f"{len(missing)} of {len(work.plan.trials)} trials are not completed; the same command tries them again.",
             highlight=False,
         )
     console.print(f"Report: {page}", highlight=False, soft_wrap=True)

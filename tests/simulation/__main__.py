@@ -8,68 +8,20 @@ Every cell draws from its own stream, so a cell's figure does not depend on whic
 
 import argparse
 import datetime
-import math
-import os
-import zlib
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-import numpy as np
-
-from tests.simulation.scenarios import Scenario, scenarios
+from tests.simulation.cells import Cell, measure
+from tests.simulation.scenarios import scenarios
 
 PAGE = Path(__file__).parents[2] / "docs" / "simulations.md"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One measured figure."""
-
-    section: str
-    name: str
-    quantity: str
-    mean: float
-    error: float
-    """Standard error of the mean over draws."""
-    draws: int
-    lowest: float
-    highest: float
-
-    @property
-    def inside(self) -> bool:
-        """Whether the figure is within its bounds, or so near that the draws cannot tell."""
-        return self.lowest - 2 * self.error <= self.mean <= self.highest + 2 * self.error
-
-
-def measure(number: int, share: float) -> list[Cell]:
-    """Draw one scenario and return its figures; `share` is of the long form's draws."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    scenario = list(scenarios())[number]
-    draws = max(20, round(scenario.draws * share))
-    rng = np.random.default_rng(zlib.crc32(f"{scenario.section}: {scenario.name}".encode()))
-    figures = np.array([scenario.measure(rng) for _ in range(draws)])
-    means, errors = figures.mean(axis=0), figures.std(axis=0, ddof=1) / math.sqrt(draws)
-    return [
-        Cell(
-            section=scenario.section,
-            name=scenario.name,
-            quantity=quantity,
-            mean=float(mean),
-            error=float(error),
-            draws=draws,
-            lowest=lowest,
-            highest=highest,
-        )
-        for (quantity, (lowest, highest)), mean, error in zip(scenario.bounds.items(), means, errors, strict=True)
-    ]
-
-
 def page(cells: Sequence[Cell]) -> str:
     """Return the documentation's page."""
-    outside = [cell for cell in cells if not cell.inside]
+    outside = [cell for cell in cells if not cell.inside()]
     lines = [
         "# What the intervals and verdicts are worth",
         "",
@@ -91,7 +43,7 @@ def page(cells: Sequence[Cell]) -> str:
 def row(cell: Cell) -> str:
     """Return a figure's line of the table."""
     allowed = f"{cell.lowest:.3g} to {cell.highest:.3g}"
-    mark = "" if cell.inside else " **outside**"
+    mark = "" if cell.inside() else " **outside**"
     return f"| {cell.name} | {cell.quantity} | {cell.mean:.3f} ± {cell.error:.3f}{mark} | {allowed} | {cell.draws} |"
 
 
@@ -100,10 +52,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", type=float, default=1.0, help="of the long form's draws")
     share = parser.parse_args().share
-    everything: list[Scenario] = list(scenarios())
+    everything = list(scenarios())
     cells: list[Cell] = []
     with ProcessPoolExecutor() as pool:
-        for found in pool.map(measure, range(len(everything)), [share] * len(everything)):
+        for found in pool.map(measure, everything, [max(20, round(each.draws * share)) for each in everything]):
             cells += found
             print(*map(row, found), sep="\n", flush=True)
     if share >= 1:

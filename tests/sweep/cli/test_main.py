@@ -1,5 +1,6 @@
 """The command line: what it offers, and how it refuses."""
 
+import json
 import os
 import re
 import shlex
@@ -187,7 +188,17 @@ def test_status_tells_failed_from_missing_and_quotes_the_command_to_go_on(tmp_pa
 def test_status_names_no_settings_file_that_is_not_there(tmp_path):
     lines = list(status_lines(plant(tmp_path / "alone", Plan(missing={SECOND}))))
     assert "sweep.toml" not in lines[-1]
-    assert "animefer trial" in lines[-1]
+    assert "sweep.json" in lines[-1]
+
+
+def test_status_names_the_earlier_call_that_the_settings_file_does_not_cover(tmp_path):
+    folder = plant(tmp_path / "twice", Plan(missing={SECOND}))
+    (folder / "sweep.toml").write_text("")
+    plan = json.loads((folder / "sweep.json").read_text())
+    first = {**plan["calls"][0], "trials": [trial["trial_id"] for trial in plan["planned"]]}
+    last = {**plan["calls"][0], "command": ["animefer", "sweep", "--seeds", "42"], "trials": []}
+    (folder / "sweep.json").write_text(json.dumps({**plan, "calls": [first, last]}))
+    assert list(status_lines(folder))[-1].endswith("as it was called before: animefer sweep --data faces")
 
 
 def test_status_of_a_finished_sweep_is_one_line(tmp_path):
