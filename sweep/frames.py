@@ -22,6 +22,8 @@ from animefer_core.record import TrialRecord, read_record
 from sweep.statistics import log_probabilities, loss_values
 
 ORDINARY_ARM = "all"
+IMPORTED = "import"
+"""The source, in fingerprint{} and environment{}, of predictions that were made elsewhere."""
 METRICS = ("accuracy", "f1_macro", "f1_weighted", "loss", "precision_macro", "recall_macro", "ece")
 
 
@@ -58,13 +60,22 @@ class TestOutcomes:
     """(images,) rows of split.json's images, ascending."""
     labels: npt.NDArray[np.int64]
     """(images,) class numbers."""
-    log_probabilities: npt.NDArray[np.float64]
-    """(seeds, images, classes)"""
+    logits: npt.NDArray[np.float32]
+    """(seeds, images, classes); the highest is the predicted class's."""
+    has_probabilities: bool = True
+    """Whether the logits tell more than the predicted class."""
 
     @cached_property
     def predicted(self) -> npt.NDArray[np.int64]:
         """(seeds, images) class numbers."""
-        return np.asarray(self.log_probabilities.argmax(axis=-1), dtype=np.int64)
+        return np.asarray(self.logits.argmax(axis=-1), dtype=np.int64)
+
+    @cached_property
+    def log_probabilities(self) -> npt.NDArray[np.float64]:
+        """(seeds, images, classes); raises ValueError where there are no probabilities."""
+        if not self.has_probabilities:
+            raise ValueError("predicted classes alone have no probabilities, loss or calibration")
+        return log_probabilities(self.logits)
 
     @cached_property
     def correct(self) -> npt.NDArray[np.bool_]:
@@ -110,8 +121,13 @@ class Configuration:
         return len(self.records) == len(self.planned_seeds)
 
     def values(self, metric: str) -> list[float]:
-        """Return a test metric, one number a completed seed."""
+        """Return a test metric, one number a completed seed; loss and ECE only where `has_probabilities`."""
         return [float(record.test[metric]) for record in self.records]
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether every completed trial tells probabilities; imported ones may tell predicted classes alone."""
+        return all(record.environment.get("probabilities", True) for record in self.records)
 
     @cached_property
     def outcomes(self) -> TestOutcomes | None:
@@ -125,7 +141,8 @@ class Configuration:
             seeds=self.seeds,
             images=predictions[0].test_index[orders[0]],
             labels=predictions[0].test_labels[orders[0]],
-            log_probabilities=log_probabilities(logits),
+            logits=logits,
+            has_probabilities=self.has_probabilities,
         )
 
 
@@ -160,6 +177,11 @@ class Sweep:
     def failed(self) -> tuple[TrialRecord, ...]:
         """Records of trials that failed and have not been repeated, all arms."""
         return tuple(record for record in self.records if record.status == "failed")
+
+    @property
+    def imported(self) -> bool:
+        """Whether the predictions were made elsewhere, so that nothing is known of their training."""
+        return self.fingerprint.get("source") == IMPORTED
 
     @cached_property
     def class_counts(self) -> pd.DataFrame:
@@ -389,8 +411,10 @@ def _configuration(
 def _trial_row(record: TrialRecord) -> dict[str, Any]:
     plain = ("trial_id", "model", "strategy", "seed", "arm", "status", "epochs_run", "best_epoch", "percent_trainable")
     used = ("device", "device_name", "precision", "threads", "host")
+    imported = record.environment.get("source") == IMPORTED
     return (
         {name: getattr(record, name) for name in plain}
+        | ({"epochs_run": None} if imported else {})
         | {metric: record.test.get(metric) for metric in METRICS}
         | {f"validation_{metric}": record.validation.get(metric) for metric in ("accuracy", "loss")}
         | {name: record.environment.get(name) for name in used}

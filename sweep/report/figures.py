@@ -85,10 +85,14 @@ def accuracy(sweep: Sweep, summary: Table) -> Drawing:
 
 
 def baselines(sweep: Sweep) -> Iterator[tuple[str, float, str]]:
-    """Yield name, accuracy and dash of what needs no model: guessing, and the training images' commonest class."""
+    """Yield name, accuracy and dash of what needs no model: guessing, and the training images' commonest class.
+
+    Imported predictions tell nothing of the training images.
+    """
     yield "chance", 1 / len(sweep.classes), "dot"
     counts = sweep.class_counts
-    yield "majority class", float(counts["test"].iloc[int(counts["train"].argmax())] / counts["test"].sum()), "dash"
+    if not sweep.imported:
+        yield "majority class", float(counts["test"].iloc[int(counts["train"].argmax())] / counts["test"].sum()), "dash"
 
 
 def curves(sweep: Sweep) -> list[Drawing]:

@@ -25,6 +25,24 @@ def notes(sweep: Sweep) -> list[Note]:
     return [note for check in CHECKS for note in check(sweep)]
 
 
+def _imported(sweep: Sweep) -> Iterator[Note]:
+    if not sweep.imported:
+        return
+    text = (
+        "The predictions were made elsewhere and imported. Left out, because they tell nothing of the training: "
+        "training curves, efficiency, epochs, hardware. How often the test images were met is not known."
+    )
+    yield Note(code="imported", text=text)
+    without = [each.name for each in sweep.configurations if not each.has_probabilities]
+    if without:
+        text = "Left out, because predicted classes came without probabilities: loss, calibration error and ECE."
+        yield Note(code="no-probabilities", text=text, items=without)
+    zeros = sum(record.environment.get("zero_probabilities", 0) for record in sweep.completed)
+    if zeros:
+        text = f"{_count(zeros, 'prediction gives', 'predictions give')} the true class of a test image probability 0, "
+        yield Note(code="zero-probabilities", text=text + "which the loss counts as 2.2e-16, 36 nats.")
+
+
 def _unfinished(sweep: Sweep) -> Iterator[Note]:
     lacking = sum(not each.complete for each in sweep.configurations)
     if lacking:
@@ -122,6 +140,7 @@ def _data(sweep: Sweep) -> Iterator[Note]:
 
 
 CHECKS: tuple[Callable[[Sweep], Iterator[Note]], ...] = (
+    _imported,
     _random_weights,
     _unfinished,
     _failed,

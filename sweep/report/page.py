@@ -30,6 +30,7 @@ from sweep.report.figures import Drawing
 from sweep.report.notes import notes
 from sweep.report.tables import all_tables, number, plus_minus, total_range, write_frames
 
+PARTS = ("train", "validation", "test")
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -69,11 +70,11 @@ def render(sweep: Sweep, tables: Mapping[str, pd.DataFrame], written: datetime) 
     plotly, script = get_plotlyjs(), (TEMPLATES / "page.js").read_text(encoding="utf-8")
     return environment.get_template("report.html").render(
         sweep=sweep,
-        headline=headline(sweep, tables["summary"]),
+        headline=headline(sweep, tables["summary"], tables["ranking"]),
         notes=notes(sweep),
         summary=tables["summary"].to_dict("records"),
         class_f1=_class_rows(tables["per_class"]),
-        efficiency=tables["efficiency"].to_dict("records"),
+        efficiency=tables["efficiency"].to_dict("records") if "efficiency" in tables else [],
         failed=[_failure(record) for record in sweep.failed],
         provenance=provenance(sweep),
         galleries=_galleries(sweep, tables) if len(tables["confusion"]) else None,
@@ -85,10 +86,12 @@ def render(sweep: Sweep, tables: Mapping[str, pd.DataFrame], written: datetime) 
     )
 
 
-def headline(sweep: Sweep, summary: pd.DataFrame) -> dict[str, Any]:
+def headline(sweep: Sweep, summary: pd.DataFrame, ranking: pd.DataFrame) -> dict[str, Any]:
     """Return what the first screen says: counts, data, seeds and hardware, and the configuration best on validation."""
     parts = sweep.class_counts.sum()
     judged = summary[summary["validation_accuracy_mean"].notna()].to_dict("records")
+    if not judged and len(summary) == 1:
+        judged = summary[summary["n_seeds"] > 0].to_dict("records")
     best = max(judged, key=lambda row: row["validation_accuracy_mean"], default=None)
     planned = len(sweep.trials)
     return {
@@ -97,28 +100,46 @@ def headline(sweep: Sweep, summary: pd.DataFrame) -> dict[str, Any]:
         "configurations": len(sweep.configurations),
         "incomplete": [each for each in sweep.configurations if not each.complete],
         "seeds": list(dict.fromkeys(seed for each in sweep.configurations for seed in each.planned_seeds)),
-        "images": {part: int(parts[part]) for part in ("train", "validation", "test")},
+        "images": {part: int(parts[part]) for part in PARTS if parts[part] or not sweep.imported},
+        "probabilities": any(each.has_probabilities for each in sweep.configurations),
         "hardware": _used(sweep, "device_name", "device"),
         "best": best,
+        "rivals": "" if best is None else _rivals(f"{best['model']}/{best['strategy']}", ranking),
         "compared": len(judged),
     }
+
+
+def _rivals(best: str, ranking: pd.DataFrame) -> str:
+    """Say which configurations may be better on test images like these than the one that is best on validation."""
+    names = ranking["model"] + "/" + ranking["strategy"]
+    may = [name for name, stays in zip(names, ranking["in_best_set"].fillna(False), strict=True) if stays]
+    if not may:
+        return "One seed cannot tell whether it is better than the next ones."
+    others = [name for name in may if name != best]
+    of = "the 95 % set of the best by their test images, seeds and images varied"
+    if best not in may:
+        return f"Yet it is not among those that may be the best there: {', '.join(others)} ({of})."
+    if not others:
+        return f"No other may be as good ({of})."
+    return f"As good or better may be {', '.join(others)} ({of})."
 
 
 def provenance(sweep: Sweep) -> dict[str, Any]:
     """Return what is needed to check or repeat the sweep: versions, digests, commands and the configs."""
     records = sweep.completed or sweep.failed
-    versions = {json.dumps(record.environment.get("versions", {}), sort_keys=True) for record in records}
+    versions = {json.dumps(found, sort_keys=True) for r in records if (found := r.environment.get("versions"))}
     one_each = {f"{record.model}/{record.strategy}": record.config for record in reversed(records)}
     return {
         "digests": {"images": sweep.split_file.images_digest, "split": sweep.split_digest}
-        | {f"weights of {record.model}": record.weights_digest for record in records},
+        | {f"weights of {record.model}": record.weights_digest for record in records if record.weights_digest},
         "versions": [json.loads(text) for text in sorted(versions)],
         "used": {
-            name: _used(sweep, name)
+            name: values
             for name in ("device_name", "precision", "precision_reason", "threads", "normalisation", "host")
+            if (values := _used(sweep, name))
         },
         "fingerprint": {name: _in_words(value) for name, value in sweep.fingerprint.items()},
-        "calls": [dict(call) | {"line": shlex.join(map(str, call.get("command", [])))} for call in sweep.calls],
+        "calls": [_call(call) for call in sweep.calls],
         "configs": {
             name: json.dumps(one_each[name], indent=1, sort_keys=True, ensure_ascii=False)
             for each in sweep.configurations
@@ -135,15 +156,31 @@ def json_data(drawing: Drawing) -> Markup:
 
 
 def _galleries(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, Gallery]:
-    return {
+    predictions = {
         "accuracy": Gallery(overview=figures.accuracy(sweep, tables["summary"])),
         "classes": Gallery(overview=figures.class_f1(sweep, tables["per_class"])),
         "confusion": Gallery(small=figures.confusion_matrices(sweep, tables["confusion"])),
+    }
+    if sweep.imported:
+        return predictions
+    return predictions | {
         "curves": Gallery(small=figures.curves(sweep)),
         "efficiency": Gallery(
             overview=figures.accuracy_by_time(sweep, tables["summary"], tables["efficiency"]),
             small=figures.costs(sweep),
         ),
+    }
+
+
+def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a call's time and place, command line, preset and data, and an imported file's digest."""
+    settings = call.get("settings", {})
+    named = {name: call.get(name) or settings.get(name) for name in ("preset", "data")}
+    return named | {
+        "at": call["at"],
+        "host": call.get("host"),
+        "line": shlex.join(map(str, call.get("command", []))),
+        "file_sha256": call.get("file_sha256"),
     }
 
 

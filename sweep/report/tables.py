@@ -24,6 +24,8 @@ from sweep.statistics.intervals import SMALLEST_CALIBRATION_SET
 
 LEVEL = 0.95
 TOTAL_METRICS = ("accuracy", "f1_macro", "f1_weighted", "loss")
+NEED_PROBABILITIES = ("loss", "ece")
+"""Metrics that predicted classes alone do not give."""
 SEED_SUFFIXES = ("mean", "sd", "ci_low", "ci_high")
 TOTAL_SUFFIXES = ("total_ci_low", "total_ci_high")
 SUMMARY_COLUMNS = [
@@ -60,14 +62,11 @@ Row = dict[str, Any]
 
 
 def all_tables(sweep: Sweep) -> dict[str, pd.DataFrame]:
-    """Return every table by its file's name, without the ending."""
-    return {
-        "summary": summary(sweep),
-        "per_class": per_class(sweep),
-        "confusion": confusion(sweep),
-        "efficiency": efficiency(sweep),
-        "trials": sweep.trials,
-    }
+    """Return every table by its file's name, without the ending; of imported predictions, none of the training."""
+    tables = {"summary": summary(sweep), "per_class": per_class(sweep), "confusion": confusion(sweep)}
+    if not sweep.imported:
+        tables["efficiency"] = efficiency(sweep)
+    return tables | {"trials": sweep.trials}
 
 
 def summary(sweep: Sweep) -> pd.DataFrame:
@@ -157,7 +156,10 @@ def write_frames(tables: Mapping[str, pd.DataFrame], directory: Path, formats: C
 
 
 def summary_in_words(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the summary as a reader wants it: percent, mean ± half the seed interval, and the total interval."""
+    """Return the summary as a reader wants it: percent, mean ± half the seed interval, and the total interval.
+
+    Columns of which no configuration knows anything are left out.
+    """
     rows = []
     for row in table.to_dict("records"):
         words: Row = {"configuration": f"{row['model']}/{row['strategy']}"}
@@ -169,7 +171,8 @@ def summary_in_words(table: pd.DataFrame) -> pd.DataFrame:
         words["epochs"] = number(row["epochs_run_mean"], 1)
         words["s/epoch"] = number(row["seconds_per_epoch_mean"], 1)
         rows.append(words)
-    return pd.DataFrame(rows)
+    shown = pd.DataFrame(rows)
+    return shown.loc[:, (shown != "").any()]
 
 
 DISPLAYED = (
@@ -211,7 +214,8 @@ def _summary_row(sweep: Sweep, configuration: Configuration) -> Row:
     if outcomes is None:
         return row
     for metric in (*TOTAL_METRICS, "ece"):
-        row |= _over_seeds(metric, configuration.values(metric))
+        if configuration.has_probabilities or metric not in NEED_PROBABILITIES:
+            row |= _over_seeds(metric, configuration.values(metric))
     for metric in ("accuracy", "loss"):
         row[f"validation_{metric}_mean"] = _mean_of(configuration, _entry("validation", metric))
     for metric, total in _totals(sweep, outcomes).items():
@@ -232,8 +236,10 @@ def _totals(sweep: Sweep, outcomes: TestOutcomes) -> dict[str, TotalInterval]:
         "accuracy": total_interval(outcomes.correct, LEVEL, groups),
         "f1_macro": _inside(total_interval(f1_values(*f1, "macro"), LEVEL, groups)),
         "f1_weighted": _inside(total_interval(f1_values(*f1, "weighted"), LEVEL, groups)),
-        "loss": total_interval(outcomes.loss, LEVEL, groups),
     }
+    if not outcomes.has_probabilities:
+        return totals
+    totals["loss"] = total_interval(outcomes.loss, LEVEL, groups)
     if outcomes.labels.size >= SMALLEST_CALIBRATION_SET:
         totals["calibration_error"] = calibration_interval(outcomes.confidence, outcomes.correct, LEVEL, groups)
     return totals
@@ -256,7 +262,7 @@ def _cost(configuration: Configuration) -> Row:
     """Return what a configuration's trials cost: means over seeds, of the epochs' means where they are per epoch."""
     return {
         "percent_trainable": _mean_of(configuration, lambda record: record.percent_trainable),
-        "epochs_run_mean": _mean_of(configuration, lambda record: record.epochs_run),
+        "epochs_run_mean": _mean_of(configuration, lambda record: record.epochs_run or None),
         "seconds_per_epoch_mean": _mean_of(configuration, lambda record: _epoch_mean(record, "seconds")),
         "images_per_second_mean": _mean_of(configuration, lambda record: _epoch_mean(record, "images_per_second")),
     }
