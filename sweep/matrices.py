@@ -48,9 +48,12 @@ class Matrices:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics that can be compared; none for a single test image or group."""
+        """The metrics that can be compared: none for a single test image or group, no loss without probabilities."""
         units = self.n_images if self.groups is None else len(np.unique(self.groups))
-        return METRICS if units > 1 else ()
+        if units < 2:
+            return ()
+        told = all(outcomes.has_probabilities for outcomes in self._outcomes)
+        return tuple(metric for metric in METRICS if told or metric != "loss")
 
     @property
     def n_images(self) -> int:
@@ -63,7 +66,7 @@ class Matrices:
         n_classes = self.n_classes
         return {
             metric: np.stack([per_image(outcomes, metric, n_classes)[rows] for outcomes, rows in self._rows])
-            for metric in METRICS
+            for metric in self.metrics
         }
 
     def model(self, metric: str) -> VarianceModel:

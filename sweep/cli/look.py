@@ -8,6 +8,8 @@ from animefer_core.data.catalog import read_images
 from animefer_core.data.split import make_split
 from animefer_core.errors import InputError
 from sweep.frames import Sweep, cause, read_sweep
+from sweep.importing import import_predictions
+from sweep.report.compare import compare
 from sweep.report.page import write_report
 from sweep.report.tables import all_tables, write_frames
 
@@ -38,6 +40,17 @@ def status_lines(directory: Path) -> Iterator[str]:
     for aside in sweep.set_aside:
         yield f"set aside: {aside.trial_id} {aside.reason}"
     yield from _how_to_go_on(directory, sweep)
+
+
+def import_lines(file: Path, out: Path) -> Iterator[str]:
+    """Write predictions made elsewhere as records, and the report from them; say what was done."""
+    yield from import_predictions(file, out).lines()
+    yield f"Report: {write_report(out)}"
+
+
+def compared(directory: Path, first: str, second: str) -> str:
+    """Say how two configurations of a sweep differ, how surely, and what would decide it."""
+    return compare(read_sweep(directory), first, second)
 
 
 def _how_to_go_on(directory: Path, sweep: Sweep) -> Iterator[str]:

@@ -166,6 +166,30 @@ def status(directory: Annotated[Path, typer.Argument(metavar="DIR", help="The re
         typer.echo(line)
 
 
+@app.command(name="import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Predictions as .csv or .parquet, a row an image.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The results folder.")],
+) -> None:
+    """Turn predictions made elsewhere into records, tables and a report."""
+    from sweep.cli.look import import_lines
+
+    for line in import_lines(file, out):
+        typer.echo(line)
+
+
+@app.command()
+def compare(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The results folder.")],
+    first: Annotated[str, typer.Argument(metavar="A", help="A configuration, as model/strategy.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+) -> None:
+    """Say how configuration A differs from B, how surely, and what would decide it."""
+    from sweep.cli.look import compared
+
+    typer.echo(compared(directory, first, second))
+
+
 @data_app.command()
 def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],

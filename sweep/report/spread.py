@@ -94,7 +94,8 @@ def calibration(sweep: Sweep) -> pd.DataFrame:
     for each in sweep.configurations:
         outcomes = each.outcomes
         row = _named(each) | {"n_seeds": len(each.records)}
-        if outcomes is not None and outcomes.labels.size >= SMALLEST_CALIBRATION_SET:
+        enough = outcomes is not None and outcomes.labels.size >= SMALLEST_CALIBRATION_SET
+        if outcomes is not None and enough and outcomes.has_probabilities:
             row |= _ece(each) | _calibration(outcomes, _groups(sweep, outcomes))
         rows.append(row)
     return pd.DataFrame(rows, columns=CALIBRATION_COLUMNS)
@@ -132,7 +133,7 @@ def ensembles(sweep: Sweep) -> pd.DataFrame:
     rows = []
     for each in sweep.configurations:
         outcomes = each.outcomes
-        if outcomes is None or len(outcomes.seeds) < 2:
+        if outcomes is None or len(outcomes.seeds) < 2 or not outcomes.has_probabilities:
             continue
         mean_p = np.exp(outcomes.log_probabilities).mean(axis=0)
         correct = mean_p.argmax(axis=-1) == outcomes.labels

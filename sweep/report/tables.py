@@ -12,7 +12,11 @@ import numpy as np
 import pandas as pd
 
 from animefer_core.record import TrialRecord, write_atomically
+from sweep.claims import claims
 from sweep.frames import Configuration, Sweep, TestOutcomes
+from sweep.matrices import paired
+from sweep.report.differences import comparisons, effects, power, ranking
+from sweep.report.spread import calibration, ensembles, variance
 from sweep.statistics import (
     TotalInterval,
     calibration_interval,
@@ -63,9 +67,22 @@ Row = dict[str, Any]
 
 def all_tables(sweep: Sweep) -> dict[str, pd.DataFrame]:
     """Return every table by its file's name, without the ending; of imported predictions, none of the training."""
-    tables = {"summary": summary(sweep), "per_class": per_class(sweep), "confusion": confusion(sweep)}
+    matrices = paired(sweep)
+    tables = {
+        "summary": summary(sweep),
+        "per_class": per_class(sweep),
+        "confusion": confusion(sweep),
+        "comparisons": comparisons(matrices),
+        "ranking": ranking(sweep, matrices),
+        "effects": effects(matrices),
+        "power": power(matrices),
+        "variance": variance(sweep),
+        "calibration": calibration(sweep),
+        "ensembles": ensembles(sweep),
+    }
     if not sweep.imported:
         tables["efficiency"] = efficiency(sweep)
+        tables["claims"] = claims(sweep, matrices)
     return tables | {"trials": sweep.trials}
 
 

@@ -27,6 +27,8 @@ OPTIONS = {
         weights-dir""",
     "report": "format",
     "status": "",
+    "import": "out",
+    "compare": "",
 }
 
 TRIAL = ["--model", "resnet18", "--strategy", "full"]
@@ -222,3 +224,24 @@ def test_report_and_status_refuse_a_folder_that_is_no_sweeps(tmp_path):
         result = animefer(command, tmp_path)
         assert result.returncode == 2
         assert "sweep.json" in result.stderr
+
+
+def test_predictions_made_elsewhere_get_tables_and_a_report(tmp_path):
+    rows = ["model,strategy,seed,part,image,label,predicted"]
+    for model, period in (("forest", 5), ("stump", 2)):
+        for seed in (1, 2, 3):
+            for number in range(40):
+                label = "ab"[number % 2]
+                predicted = "ab"[(number + (number + seed) % period // (period - 1)) % 2]
+                part = "test" if number < 30 else "validation"
+                rows.append(f"{model},default,{seed},{part},image {number},{label},{predicted}")
+    (tmp_path / "predictions.csv").write_text("\n".join(rows))
+    imported = animefer("import", tmp_path / "predictions.csv", "--out", tmp_path / "out")
+    assert imported.returncode == 0, imported.stderr
+    assert (tmp_path / "out" / "report.html").exists()
+    assert (tmp_path / "out" / "tables" / "comparisons.csv").exists()
+    compared = animefer("compare", tmp_path / "out", "forest/default", "stump/default")
+    assert compared.stdout.startswith("forest/default is ")
+    assert "3 seeds × 30 images" in compared.stdout
+    refused = animefer("compare", tmp_path / "out", "forest/default", "stamp/default")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)

@@ -77,7 +77,8 @@ def test_the_answer_is_chosen_on_validation(folder):
         each.name: sum(r.validation["accuracy"] for r in each.records) / len(each.records)
         for each in sweep.configurations
     }
-    best = headline(sweep, all_tables(sweep)["summary"])["best"]
+    tables = all_tables(sweep)
+    best = headline(sweep, tables["summary"], tables["ranking"])["best"]
     assert f"{best['model']}/{best['strategy']}" == max(values, key=lambda name: values[name])
 
 
