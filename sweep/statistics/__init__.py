@@ -1,4 +1,4 @@
-"""Arrays in, small frozen dataclasses out; numpy, scipy and statsmodels only."""
+"""Arrays in, small frozen dataclasses out; numpy and scipy only."""
 
 from sweep.statistics.comparisons import compare_all, variance_model
 from sweep.statistics.families import CrossSquares, Family, VarianceModel, cross_squares, pair_contrasts
