@@ -210,7 +210,7 @@ def ranking(sweep: Sweep, matrices: Matrices | None) -> pd.DataFrame:
     rows = [
         {"model": each.model, "strategy": each.strategy}
         | {"test_accuracy_mean": _mean(each.values("accuracy"))}
-        | {"validation_accuracy_mean": _mean([float(record.validation["accuracy"]) for record in each.records])}
+        | {"validation_accuracy_mean": _mean([float(r.validation["accuracy"]) for r in each.records if r.validation])}
         | places.get(each.name, {})
         for each in sweep.configurations
     ]
