@@ -145,7 +145,8 @@ def satterthwaite(
     total, largest = ms_seed + ms_image - ms_residual, max(ms_seed, ms_image)
     if largest == 0:
         return 0.0, None
-    if total < largest:
+    # Where the residual equals the smaller mean square, rounding must not choose between the two.
+    if total <= largest * (1 + 1e-9):
         return largest, df_seed if ms_seed >= ms_image else n_units - 1.0
     spread = ms_seed**2 / df_seed + ms_image**2 / (n_units - 1) + ms_residual**2 / ((n_seeds - 1) * (n_units - 1))
     return total, total**2 / spread

@@ -263,10 +263,13 @@ def _write_plan(
             {
                 "at": "2026-01-02T03:00:00+00:00",
                 "command": ["animefer", "sweep", "--data", "faces"],
-                "preset": "paper",
-                "data": "faces",
                 "host": "planted-host",
-                "settings": {"seeds": list(plan.seeds), "epochs": plan.epochs},
+                "settings": {
+                    "preset": "paper",
+                    "data": "faces",
+                    "seeds": list(plan.seeds),
+                    "epochs": plan.epochs,
+                },
             }
         ],
     }
