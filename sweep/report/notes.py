@@ -30,12 +30,13 @@ def _imported(sweep: Sweep) -> Iterator[Note]:
         return
     text = (
         "The predictions were made elsewhere and imported. Left out, because they tell nothing of the training: "
-        "training curves, efficiency, epochs, hardware. How often the test images were met is not known."
+        "training curves, efficiency, epochs, hardware, the study's claims. How often the test images were met is not "
+        "known."
     )
     yield Note(code="imported", text=text)
     without = [each.name for each in sweep.configurations if not each.has_probabilities]
     if without:
-        text = "Left out, because predicted classes came without probabilities: loss, calibration error and ECE."
+        text = "Left out, because predicted classes came without probabilities: loss, calibration, ECE, ensembles."
         yield Note(code="no-probabilities", text=text, items=without)
     zeros = sum(record.environment.get("zero_probabilities", 0) for record in sweep.completed)
     if zeros:

@@ -66,7 +66,11 @@ Row = dict[str, Any]
 
 
 def all_tables(sweep: Sweep) -> dict[str, pd.DataFrame]:
-    """Return every table by its file's name, without the ending; of imported predictions, none of the training."""
+    """Return every table by its file's name, without the ending.
+
+    Imported predictions have none of the training, nor of the study's claims; without probabilities there is none of
+    calibration and ensembles.
+    """
     matrices = paired(sweep)
     tables = {
         "summary": summary(sweep),
@@ -77,9 +81,9 @@ def all_tables(sweep: Sweep) -> dict[str, pd.DataFrame]:
         "effects": effects(matrices),
         "power": power(matrices),
         "variance": variance(sweep),
-        "calibration": calibration(sweep),
-        "ensembles": ensembles(sweep),
     }
+    if any(each.has_probabilities for each in sweep.configurations):
+        tables |= {"calibration": calibration(sweep), "ensembles": ensembles(sweep)}
     if not sweep.imported:
         tables["efficiency"] = efficiency(sweep)
         tables["claims"] = claims(sweep, matrices)

@@ -297,8 +297,15 @@ def test_what_training_alone_tells_is_left_out_by_name(folder):
     )
 
 
-def test_there_is_no_table_of_efficiency(folder):
-    assert not list((folder / "tables").glob("efficiency.*"))
+@pytest.mark.parametrize("table", ["efficiency", "claims"])
+def test_what_training_alone_tells_has_no_table(folder, table):
+    assert not list((folder / "tables").glob(f"{table}.*"))
+
+
+@pytest.mark.parametrize("table", ["calibration", "ensembles"])
+def test_what_needs_probabilities_has_a_table_with_them_alone(folder, classes_only, table):
+    assert (folder / "tables" / f"{table}.csv").exists()
+    assert not (classes_only / "tables" / f"{table}.csv").exists()
 
 
 def test_no_number_of_training_images_is_told(folder):
@@ -313,7 +320,7 @@ def test_what_needs_probabilities_is_an_empty_cell_without_them(classes_only, co
 
 def test_what_needs_probabilities_is_left_out_by_name(classes_only):
     text = words(classes_only / "report.html")
-    assert "because predicted classes came without probabilities: loss, calibration error and ECE." in text
+    assert "because predicted classes came without probabilities: loss, calibration, ECE, ensembles." in text
     assert "Loss, nats" not in text
 
 
