@@ -13,7 +13,8 @@ that can be tested here has an equal share of it, a claim with parts in several 
 and a metric's shares are spent together (Bonferroni's bound over metrics). Contrasts of one metric are then judged
 simultaneously by that metric's variances, fitted on all configurations of the sweep: for accuracy, one set for C2 to
 C6, C14 and C15. Outside the family stand C1, whose ratio has its own 95 % interval, and C7, C8, C13 and C18, which go
-by their chance over the two-way bootstrap. With a single seed there are intervals of the test images alone, and nothing is decided.
+by their chance over the two-way bootstrap. With a single seed there are intervals of the test images alone, and
+nothing is decided.
 
 A "best strategy" is picked on validation and judged on test. A zero-width interval decides nothing: where no image
 and no seed ever differs, too little was seen.
@@ -771,8 +772,9 @@ def _joined(e: Evidence, claim: Claim, judged: Sequence[Judged]) -> Finding:
 
 def _why(verdict: str, judged: Sequence[Judged], against: Judged) -> str:
     if verdict == SUPPORTED:
-        what = against.part.name if len(judged) == 1 else f"each of {len(judged)} differences"
-        return f"{what} is {against.part.region.words}"
+        if len(judged) == 1:
+            return f"{against.part.name} is {against.part.region.words}"
+        return f"all {len(judged)} differences lie as claimed"
     if verdict == CONTRADICTED:
         return f"{against.part.name} is {_range(against.bounds)}, not {against.part.region.words}"
     still = [each for each in judged if each.verdict == UNDECIDED]
