@@ -340,6 +340,13 @@ def test_c16_is_the_mean_of_test_less_validation(verdict):
     assert judged(verdict).loc["C16", "estimate"] == pytest.approx(expected)
 
 
+def test_c16_is_a_claim_of_a_size():
+    """Test is surely above validation, and not surely by 4.2 points."""
+    row = judge(sweep_of(replace(true_world(), validation_lead=-0.08))).loc["C16"]
+    assert row["verdict"] == "undecided"
+    assert 0 < row["low"] < 4.2 < row["high"]
+
+
 @pytest.mark.parametrize("verdict", WORLDS)
 def test_c9_is_the_difference_of_the_probes_rates(verdict):
     counts = (
