@@ -63,7 +63,7 @@ from sweep.evidence import (
 from sweep.frames import Sweep
 from sweep.matrices import Matrices
 from sweep.published import numbers_of_claims
-from sweep.statistics import best_of, seed_interval
+from sweep.statistics import best_of, count_units, seed_interval
 from sweep.statistics.comparisons import FEWEST_FOR_POSTERIOR
 from sweep.statistics.intervals import SMALLEST_CALIBRATION_SET
 from sweep.verdicts import (
@@ -227,7 +227,7 @@ def _test_above_validation(e: Evidence) -> list[Part]:
     values = 100 * difference_values(e.correct[e.rows(GRID)].mean(axis=0), validation)
     groups = None
     if e.sweep.groups is not None:
-        groups = e.sweep.groups[np.concatenate([e.outcomes[0].images, validation_rows(records[0][0])])]
+        groups = e.sweep.groups[np.concatenate([e.matrices.outcomes[0].images, validation_rows(records[0][0])])]
     name = "test − validation accuracy"
     return [_of_images(name, Region(low=4.2), values, groups, "seeds, test images and validation images")]
 
@@ -597,11 +597,11 @@ def claims(sweep: Sweep, matrices: Matrices | None) -> pd.DataFrame:
     they are the part's that speaks most against it (of C3, C11 and C12 the one whose number the study gives). Blank
     where there is none.
     """
-    stops = {claim.name: _stop(claim, sweep, matrices) for claim in CLAIMS}
+    evidence = None if matrices is None else Evidence(sweep=sweep, matrices=matrices)
+    stops = {claim.name: _stop(claim, sweep, evidence) for claim in CLAIMS}
     open_claims = [claim for claim in CLAIMS if stops[claim.name] is None]
     found: dict[str, Finding] = {name: stop for name, stop in stops.items() if stop is not None}
-    if matrices is not None:
-        evidence = Evidence(sweep=sweep, matrices=matrices)
+    if evidence is not None:
         found |= _of_family(evidence, [claim for claim in open_claims if claim.parts is not None])
         found |= {claim.name: claim.finding(evidence) for claim in open_claims if claim.finding is not None}
     published = numbers_of_claims()
@@ -622,7 +622,7 @@ def _row(claim: Claim, finding: Finding) -> dict[str, Any]:
     }
 
 
-def _stop(claim: Claim, sweep: Sweep, matrices: Matrices | None) -> Finding | None:
+def _stop(claim: Claim, sweep: Sweep, evidence: Evidence | None) -> Finding | None:
     """Return why a claim cannot be judged here, or None."""
     there = {(each.model, each.strategy): each for each in sweep.configurations if each.records}
     if absent := [pair for pair in claim.configurations if pair not in there]:
@@ -635,7 +635,7 @@ def _stop(claim: Claim, sweep: Sweep, matrices: Matrices | None) -> Finding | No
         has, lack = NEEDS[need]
         if not has(involved):
             return Finding(verdict=NOT_TESTABLE, reason=lack)
-    short = None if matrices is None else _shortage(claim, Evidence(sweep=sweep, matrices=matrices))
+    short = None if evidence is None else _shortage(claim, evidence)
     return None if short is None else Finding(verdict=UNDECIDED, reason=short)
 
 
@@ -650,8 +650,7 @@ def _shortage(claim: Claim, e: Evidence) -> str | None:
         return ONE_SEED
     for metric in claim.metrics:
         images, groups = e.images(metric), e.groups(metric)
-        units = images.size if groups is None else np.unique(groups).size
-        if units < 2:
+        if count_units(images.size, groups) < 2:
             return f"a single test image or group of images{f' of {metric.true}' if metric.true else ''}"
         if metric is CALIBRATION and images.size < SMALLEST_CALIBRATION_SET:
             return f"calibration needs {SMALLEST_CALIBRATION_SET} test images"

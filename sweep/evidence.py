@@ -6,14 +6,13 @@ All arrays run over the configurations that are compared, their common seeds and
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from animefer_core.config import STUDY_MODELS
 from animefer_core.record import TrialRecord
-from sweep.frames import Configuration, Sweep, TestOutcomes
+from sweep.frames import Configuration, Sweep
 from sweep.matrices import Matrices
 from sweep.statistics import VarianceModel, calibration_values, variance_model
 from sweep.verdicts import Floats, Ints, Resampled, resample
@@ -76,24 +75,15 @@ class Evidence:
         """Return the number of the class that the study calls `name`."""
         return [plain(each) for each in self.sweep.classes].index(plain(name))
 
-    @cached_property
-    def outcomes(self) -> tuple[TestOutcomes, ...]:
-        """Of every configuration, all its seeds."""
-        return tuple(each.outcomes for each in self.matrices.configurations if each.outcomes is not None)
-
     @property
     def labels(self) -> Ints:
         """(images,) class numbers."""
-        return self.outcomes[0].labels
-
-    def common(self, of: Callable[[TestOutcomes], npt.NDArray[Any]]) -> npt.NDArray[Any]:
-        """Return an array (configurations, seeds, images) of what is (seeds, images) in each, common seeds only."""
-        return np.stack([of(each)[[each.seeds.index(seed) for seed in self.matrices.seeds]] for each in self.outcomes])
+        return self.matrices.outcomes[0].labels
 
     @cached_property
     def predicted(self) -> Ints:
         """(configurations, seeds, images) class numbers."""
-        return np.asarray(self.common(lambda each: each.predicted))
+        return np.asarray(self.matrices.common(lambda each: each.predicted))
 
     @cached_property
     def correct(self) -> Floats:
@@ -116,8 +106,8 @@ class Evidence:
             guesses = self.predicted[..., self.images(metric)]
             return np.asarray(guesses == self.class_number(metric.called), dtype=np.float64)
         if metric is CALIBRATION:
-            return np.asarray(self.common(lambda each: calibration_values(each.confidence, each.correct)))
-        return self.correct if metric is ACCURACY else np.asarray(self.common(lambda each: each.loss))
+            return np.asarray(self.matrices.common(lambda each: calibration_values(each.confidence, each.correct)))
+        return self.correct if metric is ACCURACY else np.asarray(self.matrices.common(lambda each: each.loss))
 
     def model(self, metric: Metric) -> VarianceModel:
         """Return a metric's variances over all configurations."""

@@ -65,6 +65,10 @@ class TestOutcomes:
     has_probabilities: bool = True
     """Whether the logits tell more than the predicted class."""
 
+    def rows(self, seeds: Sequence[int]) -> list[int]:
+        """Return the rows of some of the seeds, in their order."""
+        return [self.seeds.index(seed) for seed in seeds]
+
     @cached_property
     def predicted(self) -> npt.NDArray[np.int64]:
         """(seeds, images) class numbers."""
@@ -201,6 +205,10 @@ class Sweep:
             return None
         names = [f"group {image.group}" if image.group is not None else f"image {i}" for i, image in enumerate(images)]
         return np.asarray(pd.factorize(np.asarray(names, dtype=object))[0], dtype=np.int64)
+
+    def groups_of(self, outcomes: TestOutcomes | None) -> npt.NDArray[np.int64] | None:
+        """Return the group of each test image, (images,); None where no image has one, or there are no outcomes."""
+        return None if self.groups is None or outcomes is None else self.groups[outcomes.images]
 
     @cached_property
     def configurations(self) -> tuple[Configuration, ...]:

@@ -5,15 +5,16 @@ with the fewest seeds leave the family first, and are named.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sweep.frames import Configuration, Sweep, TestOutcomes
-from sweep.statistics import VarianceModel, f1_values, variance_model
+from sweep.statistics import VarianceModel, count_units, f1_values, variance_model
 
 Values = npt.NDArray[np.float64]
 
@@ -49,25 +50,26 @@ class Matrices:
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics that can be compared: none for a single test image or group, no loss without probabilities."""
-        units = self.n_images if self.groups is None else len(np.unique(self.groups))
-        if units < 2:
+        if count_units(self.n_images, self.groups) < 2:
             return ()
-        told = all(outcomes.has_probabilities for outcomes in self._outcomes)
+        told = all(outcomes.has_probabilities for outcomes in self.outcomes)
         return tuple(metric for metric in METRICS if told or metric != "loss")
 
     @property
     def n_images(self) -> int:
         """Test images."""
-        return len(self._outcomes[0].labels)
+        return len(self.outcomes[0].labels)
 
     @cached_property
     def values(self) -> Mapping[str, Values]:
         """Metric -> (configurations, seeds, images), whose mean over images is each seed's metric."""
-        n_classes = self.n_classes
         return {
-            metric: np.stack([per_image(outcomes, metric, n_classes)[rows] for outcomes, rows in self._rows])
-            for metric in self.metrics
+            metric: self.common(partial(per_image, metric=metric, n_classes=self.n_classes)) for metric in self.metrics
         }
+
+    def common(self, of: Callable[[TestOutcomes], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """Return an array (configurations, seeds, images) of what is (seeds, images) in each, common seeds only."""
+        return np.stack([of(outcomes)[outcomes.rows(self.seeds)] for outcomes in self.outcomes])
 
     def model(self, metric: str) -> VarianceModel:
         """Return the variances of a metric over all configurations; raises ValueError for fewer than two seeds."""
@@ -80,12 +82,9 @@ class Matrices:
         return {}
 
     @cached_property
-    def _outcomes(self) -> tuple[TestOutcomes, ...]:
+    def outcomes(self) -> tuple[TestOutcomes, ...]:
+        """Of every configuration, all its seeds."""
         return tuple(each.outcomes for each in self.configurations if each.outcomes is not None)
-
-    @property
-    def _rows(self) -> list[tuple[TestOutcomes, list[int]]]:
-        return [(outcomes, [outcomes.seeds.index(seed) for seed in self.seeds]) for outcomes in self._outcomes]
 
 
 METRICS = ("accuracy", "f1_macro", "f1_weighted", "loss")
@@ -108,15 +107,13 @@ def paired(sweep: Sweep) -> Matrices | None:
         leaving = min(staying, key=lambda each: (len(each.seeds), each.name))
         staying.remove(leaving)
         left_out.append(leaving)
-    outcomes = staying[0].outcomes
-    images = None if outcomes is None else outcomes.images
     return Matrices(
         configurations=tuple(staying),
         seeds=common_seeds(staying),
         left_out=tuple(left_out),
         planned_seeds=planned,
         n_classes=len(sweep.classes),
-        groups=None if sweep.groups is None else sweep.groups[images],
+        groups=sweep.groups_of(staying[0].outcomes),
     )
 
 

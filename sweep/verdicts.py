@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
-from sweep.statistics import cross_squares, total_interval
+from sweep.statistics import count_units, cross_squares, total_interval
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 DRAWS = 2000
@@ -79,7 +79,7 @@ def all_of(verdicts: Iterable[str]) -> str:
 
 def mean_bounds(y: Floats, level: float, groups: npt.ArrayLike | None = None) -> Bounds:
     """Return the mean of y, (seeds, images), with its total interval; no limits for one image or group."""
-    if (y.shape[1] if groups is None else len(np.unique(groups))) < 2:
+    if count_units(y.shape[1], groups) < 2:
         return Bounds(estimate=float(y.mean()))
     found = total_interval(np.asarray(y, dtype=np.float64), level, groups)
     if found.variance_of_mean == 0:

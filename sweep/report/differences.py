@@ -14,6 +14,7 @@ from sweep.statistics import (
     Family,
     best_of,
     components,
+    count_units,
     pair_contrasts,
     ranks_of,
     seed_interval,
@@ -82,11 +83,8 @@ def judge(matrices: Matrices, metric: str, contrasts: Floats) -> list[Row]:
     With a single seed the intervals are of the test images alone and nothing is decided.
     """
     values = matrices.values[metric]
-    over_seeds = [seed_interval(row, LEVEL) for row in contrasts @ values.mean(axis=2)]
-    rows: list[Row] = [{"n_seeds": len(matrices.seeds), "verdict": "undecided"} for _ in contrasts]
-    for row, interval in zip(rows, over_seeds, strict=True):
-        if interval is not None:
-            row |= {"ci_low": interval.low, "ci_high": interval.high}
+    over_seeds = [_over_seeds(row) for row in contrasts @ values.mean(axis=2)]
+    rows: list[Row] = [{"n_seeds": len(matrices.seeds), "verdict": "undecided"} | limits for limits in over_seeds]
     if len(matrices.seeds) < 2:
         for row, contrast in zip(rows, contrasts, strict=True):
             row |= _total(np.tensordot(contrast, values, 1), matrices.groups)
@@ -123,21 +121,20 @@ def _own_interval(a: Configuration, b: Configuration, metric: str, matrices: Mat
     row: Row = {"n_seeds": len(shared)}
     if not shared or a.outcomes is None or b.outcomes is None:
         return row
-    of_a, of_b = (
-        per_image(each, metric, matrices.n_classes)[[each.seeds.index(seed) for seed in shared]]
-        for each in (a.outcomes, b.outcomes)
-    )
-    interval = seed_interval((of_a - of_b).mean(axis=1), LEVEL)
-    if interval is not None:
-        row |= {"ci_low": interval.low, "ci_high": interval.high}
-    return row | _total(of_a - of_b, matrices.groups)
+    of_a, of_b = (per_image(each, metric, matrices.n_classes)[each.rows(shared)] for each in (a.outcomes, b.outcomes))
+    return row | _over_seeds((of_a - of_b).mean(axis=1)) | _total(of_a - of_b, matrices.groups)
+
+
+def _over_seeds(values: Floats) -> Row:
+    """Return the seed interval of differences (seeds,); blank for a single seed."""
+    interval = seed_interval(values, LEVEL)
+    return {} if interval is None else {"ci_low": interval.low, "ci_high": interval.high}
 
 
 def _total(values: Floats, groups: npt.NDArray[np.int64] | None) -> Row:
     """Return the total interval of (seeds, images) differences; blank for a single test image or group."""
     row: Row = {"difference": float(values.mean())}
-    units = values.shape[1] if groups is None else len(np.unique(groups))
-    if units > 1:
+    if count_units(values.shape[1], groups) > 1:
         total = total_interval(values, LEVEL, groups)
         row |= {"total_ci_low": total.low, "total_ci_high": total.high}
     return row

@@ -14,6 +14,7 @@ from sweep.statistics import (
     aurc_interval,
     brier_values,
     calibration_interval,
+    count_units,
     group_values,
     loss_values,
     sd_interval,
@@ -48,7 +49,7 @@ def variance(sweep: Sweep) -> pd.DataFrame:
     """
     rows: list[Row] = []
     for each in sweep.configurations:
-        rows += [_named(each) | row for row in _sources(each, _groups(sweep, each.outcomes))]
+        rows += [_named(each) | row for row in _sources(each, sweep.groups_of(each.outcomes))]
     for (model, strategy, arm), values in _other_arms(sweep).items():
         rows.append({"model": model, "strategy": strategy, "source": arm, "n": len(values)} | _sd(sd_interval(values)))
     return pd.DataFrame(rows, columns=VARIANCE_COLUMNS)
@@ -96,7 +97,7 @@ def calibration(sweep: Sweep) -> pd.DataFrame:
         row = _named(each) | {"n_seeds": len(each.records)}
         enough = outcomes is not None and outcomes.labels.size >= SMALLEST_CALIBRATION_SET
         if outcomes is not None and enough and outcomes.has_probabilities:
-            row |= _ece(each) | _calibration(outcomes, _groups(sweep, outcomes))
+            row |= _ece(each) | _calibration(outcomes, sweep.groups_of(outcomes))
         rows.append(row)
     return pd.DataFrame(rows, columns=CALIBRATION_COLUMNS)
 
@@ -109,7 +110,7 @@ def _ece(configuration: Configuration) -> Row:
 
 
 def _calibration(outcomes: TestOutcomes, groups: Groups) -> Row:
-    if groups is not None and len(np.unique(groups)) < 2:
+    if count_units(outcomes.labels.size, groups) < 2:
         return {}
     log_p, labels = outcomes.log_probabilities, outcomes.labels
     found = {
@@ -138,8 +139,8 @@ def ensembles(sweep: Sweep) -> pd.DataFrame:
         mean_p = np.exp(outcomes.log_probabilities).mean(axis=0)
         correct = mean_p.argmax(axis=-1) == outcomes.labels
         row = _named(each) | {"n_seeds": len(outcomes.seeds), "accuracy": float(correct.mean())}
-        groups = _groups(sweep, outcomes)
-        if (correct.size if groups is None else len(np.unique(groups))) > 1:
+        groups = sweep.groups_of(outcomes)
+        if count_units(correct.size, groups) > 1:
             interval = total_interval(correct[None, :], LEVEL, groups)
             row |= {"accuracy_images_ci_low": interval.low, "accuracy_images_ci_high": interval.high}
         with np.errstate(divide="ignore"):
@@ -147,10 +148,6 @@ def ensembles(sweep: Sweep) -> pd.DataFrame:
         row |= {"single_accuracy_mean": float(outcomes.correct.mean()), "single_loss_mean": float(outcomes.loss.mean())}
         rows.append(row)
     return pd.DataFrame(rows, columns=ENSEMBLE_COLUMNS)
-
-
-def _groups(sweep: Sweep, outcomes: TestOutcomes | None) -> Groups:
-    return None if sweep.groups is None or outcomes is None else sweep.groups[outcomes.images]
 
 
 def _named(configuration: Configuration) -> Row:

@@ -20,6 +20,7 @@ from sweep.report.spread import calibration, ensembles, variance
 from sweep.statistics import (
     TotalInterval,
     calibration_interval,
+    count_units,
     f1_values,
     seed_interval,
     total_interval,
@@ -248,9 +249,8 @@ def _summary_row(sweep: Sweep, configuration: Configuration) -> Row:
 
 def _totals(sweep: Sweep, outcomes: TestOutcomes) -> dict[str, TotalInterval]:
     """Return the total interval of every metric that has one; none for a single test image or group."""
-    groups = None if sweep.groups is None else sweep.groups[outcomes.images]
-    units = outcomes.labels.size if groups is None else np.unique(groups).size
-    if units < 2:
+    groups = sweep.groups_of(outcomes)
+    if count_units(outcomes.labels.size, groups) < 2:
         return {}
     f1 = (outcomes.predicted, outcomes.labels, len(sweep.classes))
     totals = {

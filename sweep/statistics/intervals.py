@@ -195,6 +195,11 @@ def total_interval(y: npt.ArrayLike, level: float = 0.95, groups: npt.ArrayLike 
     )
 
 
+def count_units(n_images: int, groups: npt.ArrayLike | None) -> int:
+    """Return how many independent units the test images are: themselves, or the groups (images,) that they form."""
+    return n_images if groups is None else len(np.unique(np.asarray(groups)))
+
+
 def group_values(y: npt.ArrayLike, groups: npt.ArrayLike) -> Floats:
     """Return the (seeds, groups) matrix Z_sg = Y.. + (G/N) Σ_{i in g} (Y_si − Y..), whose mean is that of y.
 
