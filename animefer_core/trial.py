@@ -56,7 +56,7 @@ def run_trial(
     """
     began = time.perf_counter()
     torch.set_num_threads(config.threads)
-    compute = choose_compute(device, config.precision)
+    compute = choose_compute(device, config.precision, config.image_size)
     reset_peak_memory(compute)
     network = build_network(config, len(data.classes), weights)
     place(network, compute)

@@ -66,7 +66,7 @@ def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | No
     with results.locked(settings.out):
         _check_models(settings)
         if one_trial or settings.address == LOCAL:
-            choose_compute(settings.device, settings.precision)
+            choose_compute(settings.device, settings.precision, settings.image_size)
         catalog, pixels = read_images(
             _data_folder(settings),
             resize_for(settings.image_size),

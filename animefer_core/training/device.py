@@ -14,6 +14,10 @@ import torch
 from animefer_core.config import Precision
 from animefer_core.errors import InputError
 
+SMALLEST_BF16_IMAGE = 32
+"""Pixels. On smaller images the last feature maps of a network are smaller than its kernels, and the gradients of
+such bf16 convolutions come out of a processor wrong, not a number as often as not (torch 2.15, AVX-512 BF16)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Compute:
@@ -37,13 +41,21 @@ class Compute:
             torch.mps.synchronize()
 
 
-def choose_compute(device: str, precision: Precision) -> Compute:
+def choose_compute(device: str, precision: Precision, image_size: int) -> Compute:
     """Return where to compute: `device` is "auto" (CUDA, else MPS, else CPU) or any torch device string.
 
-    Raises InputError for a device that is not here.
+    `image_size` is the side of the network's input in pixels. Raises InputError for a device that is not here, and
+    for bf16 where it would be wrong.
     """
     chosen = torch.device(_best_device() if device == "auto" else _checked(device))
     in_hardware, why = bf16_in_hardware(chosen)
+    if chosen.type == "cpu" and image_size < SMALLEST_BF16_IMAGE:
+        if precision == "bf16":
+            raise InputError(
+                f"--precision bf16: on a processor, convolutions of images under {SMALLEST_BF16_IMAGE} pixels have "
+                f"wrong gradients in bf16; take fp32, or --image-size {SMALLEST_BF16_IMAGE} or more."
+            )
+        in_hardware, why = False, f"images are smaller than {SMALLEST_BF16_IMAGE} pixels"
     if precision == "auto":
         used, reason = ("bf16" if in_hardware else "fp32"), f"auto: {why}"
     else:

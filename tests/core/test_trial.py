@@ -182,7 +182,7 @@ class TestRecord:
 
     def test_the_threads_used_are_recorded_not_those_asked(self, vit):
         torch.set_num_threads(2)
-        used = trial.environment(vit, choose_compute("cpu", "fp32"), normalisation_of(vit))
+        used = trial.environment(vit, choose_compute("cpu", "fp32", 32), normalisation_of(vit))
         torch.set_num_threads(1)
         assert (vit.threads, used["threads"]) == (1, 2)
 
@@ -194,7 +194,7 @@ class TestKeptState:
     def test_it_is_the_checkpoint_that_met_the_test_set(self, record, cnn, images):
         network = zoo.build(cnn.model, len(images.classes), cnn.image_size)
         network.model.load_state_dict({name: torch.tensor(value) for name, value in record.state.items()})
-        compute = choose_compute("cpu", "fp32")
+        compute = choose_compute("cpu", "fp32", 32)
         place(network, compute)
         torch.set_num_threads(cnn.threads)
         pictures = Pictures(images.pixels, compute.device)

@@ -16,9 +16,11 @@ from animefer_core.training.device import (
     peak_memory_bytes,
     reset_peak_memory,
 )
-from animefer_core.trial import run_trial
+from animefer_core.training.loop import place
+from animefer_core.trial import build_network, run_trial
 
-CPU = choose_compute("cpu", "fp32")
+SIDE = 32
+CPU = choose_compute("cpu", "fp32", SIDE)
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, *, hardware: bool) -> None:
@@ -29,23 +31,35 @@ class TestPrecision:
     @pytest.mark.parametrize(("hardware", "used"), [(True, "bf16"), (False, "fp32")])
     def test_auto_follows_the_hardware_and_says_why(self, monkeypatch, hardware, used):
         pretend(monkeypatch, hardware=hardware)
-        compute = choose_compute("cpu", "auto")
+        compute = choose_compute("cpu", "auto", SIDE)
         assert (compute.precision, compute.precision_reason) == (used, "auto: the reason")
 
     @pytest.mark.parametrize("precision", ["fp32", "bf16"])
     def test_what_is_asked_for_is_used(self, monkeypatch, precision):
         pretend(monkeypatch, hardware=True)
-        compute = choose_compute("cpu", precision)
+        compute = choose_compute("cpu", precision, SIDE)
         assert (compute.precision, compute.precision_reason) == (precision, "as asked")
 
     def test_bf16_without_hardware_is_used_and_the_reason_warns(self, monkeypatch):
         pretend(monkeypatch, hardware=False)
-        compute = choose_compute("cpu", "bf16")
+        compute = choose_compute("cpu", "bf16", SIDE)
         assert (compute.precision, compute.precision_reason) == ("bf16", "as asked, though the reason")
+
+    @pytest.mark.parametrize(("side", "used"), [(31, "fp32"), (32, "bf16")])
+    def test_auto_keeps_small_images_out_of_bf16_on_a_processor(self, monkeypatch, side, used):
+        pretend(monkeypatch, hardware=True)
+        assert choose_compute("cpu", "auto", side).precision == used
+
+    def test_small_images_are_refused_where_bf16_is_asked_for(self):
+        with pytest.raises(InputError, match=r"--precision bf16: .* under 32 pixels .* --image-size 32"):
+            choose_compute("cpu", "bf16", 16)
+
+    def test_small_images_may_be_asked_for_in_fp32(self):
+        assert choose_compute("cpu", "fp32", 16).precision_reason == "as asked"
 
     def test_fp32_needs_no_hardware(self, monkeypatch):
         pretend(monkeypatch, hardware=False)
-        assert choose_compute("cpu", "fp32").precision_reason == "as asked"
+        assert choose_compute("cpu", "fp32", SIDE).precision_reason == "as asked"
 
     @pytest.mark.parametrize(
         ("avx", "amx", "native"), [(True, False, True), (False, True, True), (False, False, False)]
@@ -65,7 +79,7 @@ class TestPrecision:
 
     @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
     def test_the_network_computes_in_it(self, precision, dtype):
-        with choose_compute("cpu", precision).autocast():
+        with choose_compute("cpu", precision, SIDE).autocast():
             assert torch.nn.Linear(2, 2)(torch.ones(1, 2)).dtype == dtype
 
 
@@ -79,12 +93,12 @@ class TestDevice:
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
         monkeypatch.setattr(device, "_device_name", str)
         pretend(monkeypatch, hardware=False)
-        assert choose_compute("auto", "fp32").device == torch.device(best)
+        assert choose_compute("auto", "fp32", SIDE).device == torch.device(best)
 
     @pytest.mark.parametrize("asked", ["gpu", "", "cuda:99", "cuda:-1", "meta"])
     def test_a_device_that_is_not_here_is_named_in_one_sentence(self, asked):
         with pytest.raises(InputError) as caught:
-            choose_compute(asked, "auto")
+            choose_compute(asked, "auto", SIDE)
         sentence = f"--device {asked}: this machine has no such device; try --device cpu."
         assert str(caught.value) == sentence
 
@@ -113,6 +127,27 @@ def records(request, make_config, make_images) -> dict[str, TrialRecord]:
         "bf16": run_trial(replace(config, precision="bf16"), images, device="cpu"),
         "other seed": run_trial(make_config(*request.param, seed=1), images, device="cpu"),
     }
+
+
+@pytest.mark.skipif(not bf16_in_hardware(torch.device("cpu"))[0], reason="this processor has no bf16 in hardware")
+@pytest.mark.parametrize("side", [32, 48])
+@pytest.mark.parametrize("model", ["resnet18", "resnet50"])
+def test_every_gradient_in_bf16_is_that_of_fp32_but_for_rounding(make_config, model, side):
+    """What the hardware's own kernels compute, by the shapes that occur: channels last, down to maps of one pixel."""
+    gradients = {}
+    for precision in ("fp32", "bf16"):
+        torch.manual_seed(0)
+        network = build_network(make_config(model), 6, None)
+        compute = choose_compute("cpu", precision, side)
+        place(network, compute)
+        images = torch.randn(8, 3, side, side).contiguous(memory_format=torch.channels_last)
+        with compute.autocast():
+            logits = network.model.eval()(images)
+        logits.float().square().sum().backward()
+        gradients[precision] = {name: part.grad.flatten() for name, part in network.model.named_parameters()}
+    for name, exact in gradients["fp32"].items():
+        alike = torch.nn.functional.cosine_similarity(exact, gradients["bf16"][name], dim=0)
+        assert alike > 0.9, (name, float(alike))
 
 
 class TestAgreement:

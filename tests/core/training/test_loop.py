@@ -37,7 +37,7 @@ def images(make_images) -> ImageSet:
 
 def network_of(config: TrialConfig, images: ImageSet) -> Network:
     network = build_network(config, len(images.classes), None)
-    place(network, choose_compute("cpu", "fp32"))
+    place(network, choose_compute("cpu", "fp32", 32))
     return network
 
 
@@ -50,14 +50,15 @@ def train(
         pictures or Pictures(images.pixels, torch.device("cpu")),
         config,
         normalisation_of(config),
-        choose_compute("cpu", "fp32"),
+        choose_compute("cpu", "fp32", 32),
     )
 
 
 def validation_logits(config: TrialConfig, images: ImageSet, network: Network) -> np.ndarray:
     pictures = Pictures(images.pixels, torch.device("cpu"))
     rows = images.rows["validation"]
-    return predict(network, pictures, rows, config.image_size, normalisation_of(config), choose_compute("cpu", "fp32"))
+    compute = choose_compute("cpu", "fp32", 32)
+    return predict(network, pictures, rows, config.image_size, normalisation_of(config), compute)
 
 
 def script(monkeypatch: pytest.MonkeyPatch, losses: Sequence[float]) -> list[np.ndarray]:
@@ -182,7 +183,7 @@ class TestHistory:
     def test_every_entry_is_handed_out_as_it_is_made(self, make_config, images):
         config = make_config(VIT, "linear_probe")
         seen = []
-        compute, pictures = choose_compute("cpu", "fp32"), Pictures(images.pixels, torch.device("cpu"))
+        compute, pictures = choose_compute("cpu", "fp32", 32), Pictures(images.pixels, torch.device("cpu"))
         network = network_of(config, images)
         fitted = fit(network, images, pictures, config, normalisation_of(config), compute, seen.append)
         assert seen == fitted.history
@@ -320,7 +321,7 @@ def test_a_cnn_in_bf16_is_laid_out_channels_last_and_a_vit_is_not(make_config, i
     layout = {"memory_format": torch.channels_last}
     for precision, model, expected in (("bf16", "resnet18", True), ("fp32", "resnet18", False), ("bf16", VIT, False)):
         network = build_network(make_config(model), 2, None)
-        place(network, choose_compute("cpu", precision))
+        place(network, choose_compute("cpu", precision, 32))
         weights = [
             parameter for parameter in network.model.parameters() if parameter.dim() == 4 and parameter.size(1) > 1
         ]
