@@ -275,7 +275,7 @@ def _over_seeds(values: Floats, level: float) -> Bounds:
 
 
 def _strategy_against_architecture(e: Evidence) -> Finding:
-    y = e.correct[e.rows(GRID)].reshape(len(STUDY_MODELS), len(STRATEGIES), len(e.matrices.seeds), -1)
+    y = e.correct[e.rows(GRID)].reshape(len(STUDY_MODELS), len(STRATEGIES), e.matrices.n_seeds, -1)
     found = log_ratio(y, LEVEL, e.matrices.groups)
     parts = spreads(y, e.matrices.groups)
     by_model, by_strategy = (100 * np.ptp(y.mean(axis=axes)) for axes in ((1, 2, 3), (0, 2, 3)))
@@ -644,7 +644,7 @@ def _shortage(claim: Claim, e: Evidence) -> str | None:
     compared = [(each.model, each.strategy) for each in e.matrices.configurations]
     if apart := [pair for pair in claim.configurations if pair not in compared]:
         return f"too few seeds of {_named(apart)} are those of the others"
-    if not e.matrices.seeds:
+    if not e.matrices.n_seeds:
         return "no seed was completed by all configurations"
     if e.few_seeds and claim.finding is not None:
         return ONE_SEED

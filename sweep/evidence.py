@@ -69,7 +69,7 @@ class Evidence:
     @property
     def few_seeds(self) -> bool:
         """Whether nothing tells the seeds' chance."""
-        return len(self.matrices.seeds) < 2
+        return self.matrices.n_seeds < 2
 
     def class_number(self, name: str) -> int:
         """Return the number of the class that the study calls `name`."""
@@ -119,7 +119,7 @@ class Evidence:
         """Return a configuration's trials, in the order of the common seeds."""
         (row,) = self.rows([(model, strategy)])
         each = self.matrices.configurations[row]
-        return [each.records[each.seeds.index(seed)] for seed in self.matrices.seeds]
+        return [each.records[each.seeds.index(seed)] for seed in self.matrices.seeds[row]]
 
     def best(self, model: str) -> str:
         """Return the fine-tuning strategy with the highest validation accuracy, a mean over the common seeds."""
@@ -132,7 +132,7 @@ class Evidence:
     @cached_property
     def resampled(self) -> Resampled:
         """Draws of the two-way bootstrap, the same for all claims."""
-        return resample(len(self.matrices.seeds), self.labels.size, self.matrices.groups, np.random.default_rng(0))
+        return resample(self.matrices.n_seeds, self.labels.size, self.matrices.groups, np.random.default_rng(0))
 
 
 def plain(name: str) -> str:

@@ -1,7 +1,9 @@
 """A sweep's configurations on common seeds and images: the paired matrices that families of comparisons need.
 
 A family is computed on the seeds that all its configurations have. Where too few would be left, the configurations
-with the fewest seeds leave the family first, and are named.
+with the fewest seeds leave the family first, and are named. Imported predictions whose seeds have other numbers in
+every configuration are matched in the numbers' order: seeds of different trainers have nothing in common, so any
+matching is as good as another.
 """
 
 import math
@@ -17,6 +19,7 @@ from sweep.frames import Configuration, Sweep, TestOutcomes
 from sweep.statistics import VarianceModel, count_units, f1_values, variance_model
 
 Values = npt.NDArray[np.float64]
+Match = Callable[[Sequence[Configuration]], tuple[tuple[int, ...], ...]]
 
 FEWEST_SEEDS = 3
 SHARE_OF_SEEDS = 0.8
@@ -27,10 +30,12 @@ class Matrices:
     """The configurations that can be compared as one family, on the seeds that all of them have."""
 
     configurations: tuple[Configuration, ...]
-    seeds: tuple[int, ...]
+    seeds: tuple[tuple[int, ...], ...]
+    """(configurations, seeds): what stands in one column is compared with one another."""
     left_out: tuple[Configuration, ...]
     """Configurations with test results that have too few seeds in common with the others."""
-    planned_seeds: tuple[int, ...]
+    match: Match
+    """How seeds are matched, for pairs outside the family as well."""
     n_classes: int
     groups: npt.NDArray[np.int64] | None
     """(test images,) which of them belong together; None where each stands by itself."""
@@ -39,6 +44,16 @@ class Matrices:
     def names(self) -> tuple[str, ...]:
         """model/strategy of every configuration."""
         return tuple(each.name for each in self.configurations)
+
+    @property
+    def n_seeds(self) -> int:
+        """Seeds of the family."""
+        return len(self.seeds[0])
+
+    @property
+    def seeds_are_paired(self) -> bool:
+        """Whether equal numbers stand in every column, so that what a seed draws is the same for all."""
+        return len(set(self.seeds)) == 1
 
     @property
     def layout(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
@@ -69,7 +84,8 @@ class Matrices:
 
     def common(self, of: Callable[[TestOutcomes], npt.NDArray[Any]]) -> npt.NDArray[Any]:
         """Return an array (configurations, seeds, images) of what is (seeds, images) in each, common seeds only."""
-        return np.stack([of(outcomes)[outcomes.rows(self.seeds)] for outcomes in self.outcomes])
+        matched = zip(self.outcomes, self.seeds, strict=True)
+        return np.stack([of(outcomes)[outcomes.rows(seeds)] for outcomes, seeds in matched])
 
     def model(self, metric: str) -> VarianceModel:
         """Return the variances of a metric over all configurations; raises ValueError for fewer than two seeds."""
@@ -100,26 +116,37 @@ def paired(sweep: Sweep) -> Matrices | None:
     staying = [each for each in sweep.configurations if each.records]
     if not staying:
         return None
-    planned = tuple(dict.fromkeys(seed for each in sweep.configurations for seed in each.planned_seeds))
-    needed = min(len(planned), max(FEWEST_SEEDS, math.ceil(SHARE_OF_SEEDS * len(planned))))
+    planned = {seed for each in sweep.configurations for seed in each.planned_seeds}
+    n_planned = max(len(each.planned_seeds) for each in staying) if sweep.imported else len(planned)
+    needed = min(n_planned, max(FEWEST_SEEDS, math.ceil(SHARE_OF_SEEDS * n_planned)))
+    match = matched_seeds if sweep.imported else common_seeds
     left_out: list[Configuration] = []
-    while len(common_seeds(staying)) < min(needed, max(len(each.seeds) for each in staying)):
+    while len(match(staying)[0]) < min(needed, max(len(each.seeds) for each in staying)):
         leaving = min(staying, key=lambda each: (len(each.seeds), each.name))
         staying.remove(leaving)
         left_out.append(leaving)
     return Matrices(
         configurations=tuple(staying),
-        seeds=common_seeds(staying),
+        seeds=match(staying),
         left_out=tuple(left_out),
-        planned_seeds=planned,
+        match=match,
         n_classes=len(sweep.classes),
         groups=sweep.groups_of(staying[0].outcomes),
     )
 
 
-def common_seeds(configurations: Sequence[Configuration]) -> tuple[int, ...]:
-    """Return the seeds that all have completed, in the first one's order."""
-    return tuple(seed for seed in configurations[0].seeds if all(seed in other.seeds for other in configurations[1:]))
+def common_seeds(configurations: Sequence[Configuration]) -> tuple[tuple[int, ...], ...]:
+    """Return the seeds that all have completed, in the first one's order, once a configuration."""
+    first, *others = configurations
+    common = tuple(seed for seed in first.seeds if all(seed in other.seeds for other in others))
+    return (common,) * len(configurations)
+
+
+def matched_seeds(configurations: Sequence[Configuration]) -> tuple[tuple[int, ...], ...]:
+    """Return the common seeds, unless that costs a configuration some that others would match: then in their order."""
+    common = common_seeds(configurations)
+    fewest = min(len(each.seeds) for each in configurations)
+    return common if len(common[0]) == fewest else tuple(each.seeds[:fewest] for each in configurations)
 
 
 def per_image(outcomes: TestOutcomes, metric: str, n_classes: int) -> Values:

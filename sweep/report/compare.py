@@ -39,7 +39,7 @@ def _in_words(sweep: Sweep, matrices: Matrices, a: Configuration, b: Configurati
     contrast = np.zeros(len(matrices.names))
     contrast[matrices.names.index(a.name)], contrast[matrices.names.index(b.name)] = 1.0, -1.0
     (row,) = judge(matrices, "accuracy", contrast[None])
-    n_seeds, n_images = len(matrices.seeds), matrices.n_images
+    n_seeds, n_images = matrices.n_seeds, matrices.n_images
     words = [
         f"{_opening(a, b, row['difference'])} (95 % total interval {_signed(row['total_ci_low'])} to "
         f"{_signed(row['total_ci_high'])}; {_count(n_seeds, 'seed')} × {_count(n_images, 'image')})."

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sweep.frames import Configuration, Sweep
-from sweep.matrices import Matrices, common_seeds, per_image
+from sweep.matrices import Matrices, per_image
 from sweep.statistics import (
     Family,
     best_of,
@@ -84,8 +84,8 @@ def judge(matrices: Matrices, metric: str, contrasts: Floats) -> list[Row]:
     """
     values = matrices.values[metric]
     over_seeds = [_over_seeds(row) for row in contrasts @ values.mean(axis=2)]
-    rows: list[Row] = [{"n_seeds": len(matrices.seeds), "verdict": "undecided"} | limits for limits in over_seeds]
-    if len(matrices.seeds) < 2:
+    rows: list[Row] = [{"n_seeds": matrices.n_seeds, "verdict": "undecided"} | limits for limits in over_seeds]
+    if matrices.n_seeds < 2:
         for row, contrast in zip(rows, contrasts, strict=True):
             row |= _total(np.tensordot(contrast, values, 1), matrices.groups)
         return rows
@@ -117,11 +117,14 @@ def verdict(difference: float, p_adjusted: float, metric: str) -> str:
 
 def _own_interval(a: Configuration, b: Configuration, metric: str, matrices: Matrices) -> Row:
     """Return a pair's difference on the seeds that the two share, by its own mean squares alone."""
-    shared = common_seeds([a, b])
-    row: Row = {"n_seeds": len(shared)}
-    if not shared or a.outcomes is None or b.outcomes is None:
+    shared = matrices.match([a, b])
+    row: Row = {"n_seeds": len(shared[0])}
+    if not shared[0] or a.outcomes is None or b.outcomes is None:
         return row
-    of_a, of_b = (per_image(each, metric, matrices.n_classes)[each.rows(shared)] for each in (a.outcomes, b.outcomes))
+    of_a, of_b = (
+        per_image(each, metric, matrices.n_classes)[each.rows(seeds)]
+        for each, seeds in zip((a.outcomes, b.outcomes), shared, strict=True)
+    )
     return row | _over_seeds((of_a - of_b).mean(axis=1)) | _total(of_a - of_b, matrices.groups)
 
 
@@ -198,7 +201,7 @@ def ranking(sweep: Sweep, matrices: Matrices | None) -> pd.DataFrame:
     Best is on the test images. Blank where a configuration left the family, or nothing can be told from one seed.
     """
     places: dict[str, Row] = {}
-    if matrices is not None and len(matrices.seeds) > 1 and len(matrices.configurations) > 1:
+    if matrices is not None and matrices.n_seeds > 1 and len(matrices.configurations) > 1:
         count = len(matrices.configurations)
         model = matrices.model("accuracy")
         best, ranks = best_of(model, count, LEVEL), ranks_of(model, count, LEVEL)
@@ -221,7 +224,7 @@ def power(matrices: Matrices | None) -> pd.DataFrame:
     `limit_of_seeds` is the smallest difference that any number of seeds could show on these test images; blank
     `seeds_needed` or `units_needed`: no number suffices. Corrected for all pairs.
     """
-    if matrices is None or len(matrices.seeds) < 2 or len(matrices.configurations) < 2:
+    if matrices is None or matrices.n_seeds < 2 or len(matrices.configurations) < 2:
         return pd.DataFrame(columns=POWER_COLUMNS)
     contrasts = pair_contrasts(len(matrices.configurations))
     model = matrices.model("accuracy")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from animefer_core.config import RANDOM_WEIGHTS
 from sweep.frames import Sweep
+from sweep.matrices import paired
 
 FEWEST_SEEDS = 3
 
@@ -49,6 +50,27 @@ def _unfinished(sweep: Sweep) -> Iterator[Note]:
     if lacking:
         text = f"{_count(lacking, 'configuration is', 'configurations are')} incomplete: a mean over fewer seeds "
         yield Note(code="incomplete", text=text + "cannot be compared with the others seed by seed.")
+
+
+def _families(sweep: Sweep) -> Iterator[Note]:
+    matrices = paired(sweep)
+    if matrices is None:
+        return
+    if not matrices.seeds_are_paired:
+        yield Note(
+            code="seeds-not-paired",
+            text="Seeds are not paired: their numbers differ between configurations, so they are matched in their "
+            "order. Intervals and verdicts hold, but what a seed might draw for all alike drops out of no difference.",
+        )
+    if matrices.left_out:
+        n_there = len(matrices.configurations) + len(matrices.left_out)
+        text = (
+            f"{len(matrices.left_out)} of {_count(n_there, 'configuration', 'configurations')} left the families of "
+            f"comparisons, too few of their seeds being the {matrices.n_seeds} of the others: their differences have "
+            "intervals on the seeds that two share, and no verdict."
+        )
+        items = [f"{each.name}: {_count(len(each.seeds), 'seed', 'seeds')}" for each in matrices.left_out]
+        yield Note(code="left-families", text=text, items=items)
 
 
 def _random_weights(sweep: Sweep) -> Iterator[Note]:
@@ -144,6 +166,7 @@ CHECKS: tuple[Callable[[Sweep], Iterator[Note]], ...] = (
     _imported,
     _random_weights,
     _unfinished,
+    _families,
     _failed,
     _set_aside,
     _tested_twice,

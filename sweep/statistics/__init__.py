@@ -2,6 +2,7 @@
 
 from sweep.statistics.comparisons import compare_all, variance_model
 from sweep.statistics.families import CrossSquares, Family, VarianceModel, cross_squares, pair_contrasts
+from sweep.statistics.folds import SplitInterval, split_interval
 from sweep.statistics.intervals import (
     SeedInterval,
     TotalInterval,
@@ -31,6 +32,7 @@ __all__ = [
     "Family",
     "SeedInterval",
     "Sources",
+    "SplitInterval",
     "TotalInterval",
     "TwoWay",
     "VarianceModel",
@@ -56,6 +58,7 @@ __all__ = [
     "sd_interval",
     "seed_interval",
     "sources",
+    "split_interval",
     "total_interval",
     "two_way",
     "variance_model",

@@ -23,15 +23,16 @@ def compare_all(
     groups: npt.ArrayLike | None = None,
     layout: Layout | None = None,
     rng: np.random.Generator | None = None,
+    folds: npt.ArrayLike | None = None,
 ) -> Family:
     """Compare all pairs of configurations; entries are in `itertools.combinations` order.
 
     `y` is (configurations, seeds, images), `groups` (images,) integers. `layout`, a pair of integer arrays (model,
     strategy) with one entry a configuration, lets variances be alike within a model or a strategy. `rng` draws; a
-    fixed seed where it is None. Raises ValueError for a single seed, fewer than two images or groups, or a layout
-    of another length.
+    fixed seed where it is None. `folds` is (images,) an integer each, where images were tested in folds: see `folds`.
+    Raises ValueError for a single seed, fewer than two images or groups, or a layout of another length.
     """
-    model = variance_model(y, groups, layout, rng)
+    model = variance_model(y, groups, layout, rng, folds)
     return model.family(pair_contrasts(np.shape(y)[0]), level)
 
 
@@ -40,9 +41,10 @@ def variance_model(
     groups: npt.ArrayLike | None = None,
     layout: Layout | None = None,
     rng: np.random.Generator | None = None,
+    folds: npt.ArrayLike | None = None,
 ) -> VarianceModel:
     """Return the variances of a sweep, fitted on all its configurations; arguments as in `compare_all`."""
-    squares = cross_squares(y, groups)
+    squares = cross_squares(y, groups, folds)
     if layout is not None and [np.shape(names) for names in layout] != 2 * [squares.means.shape]:
         raise ValueError("layout must be a pair (model, strategy) of integer arrays, one entry a configuration")
     if len(squares.means) < FEWEST_FOR_POSTERIOR:

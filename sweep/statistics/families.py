@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from sweep.statistics.folds import folds_of_groups, image_squares
 from sweep.statistics.intervals import ROUNDING, group_values
 
 Floats = npt.NDArray[np.float64]
@@ -53,12 +54,14 @@ class CrossSquares:
     seed: Floats
     """(configurations, configurations): N/(R−1) Σ_s (Y_ks. − Y_k..)(Y_ls. − Y_l..)."""
     image: Floats
-    """The same of the image means, R/(N−1)."""
+    """The same of the image means, R/(N−1); with folds that of `folds.image_squares`."""
     residual: Floats
     """The same of the residuals, over (R−1)(N−1)."""
     n_seeds: int
     n_units: int
     """Test images, or groups of them."""
+    df_image: float
+    """Degrees of freedom of the mean squares of images."""
 
 
 class VarianceModel(Protocol):
@@ -76,11 +79,13 @@ class VarianceModel(Protocol):
         """
 
 
-def cross_squares(y: npt.ArrayLike, groups: npt.ArrayLike | None = None) -> CrossSquares:
+def cross_squares(
+    y: npt.ArrayLike, groups: npt.ArrayLike | None = None, folds: npt.ArrayLike | None = None
+) -> CrossSquares:
     """Return the cross mean squares of y, (configurations, seeds, images); groups take the images' place.
 
-    Raises ValueError for another shape, a single seed, fewer than two images or groups, or a value that is no
-    finite number.
+    Raises ValueError for another shape, a single seed, fewer than two images or groups, a value that is no finite
+    number, a single fold, or a group in several.
     """
     values = np.asarray(y, dtype=np.float64)
     if values.ndim != 3 or values.shape[0] < 1:
@@ -90,6 +95,7 @@ def cross_squares(y: npt.ArrayLike, groups: npt.ArrayLike | None = None) -> Cros
     if not np.isfinite(values).all():
         raise ValueError("y holds a value that is no finite number")
     if groups is not None:
+        folds = None if folds is None else folds_of_groups(folds, groups)
         values = np.stack([group_values(each, groups) for each in values])
     n_configurations, n_seeds, n_units = values.shape
     if n_units < 2:
@@ -101,14 +107,16 @@ def cross_squares(y: npt.ArrayLike, groups: npt.ArrayLike | None = None) -> Cros
     # Rounding leaves mean squares where the true ones are zero.
     nothing = math.sqrt(ROUNDING * float(np.mean(values**2)))
     seeds, images, residual = (np.where(np.abs(part) > nothing, part, 0.0) for part in (seeds, images, residual))
+    image, df_image = image_squares(images, folds, n_seeds)
     return CrossSquares(
         means=means,
         seed_means=seeds,
         seed=n_units / (n_seeds - 1) * seeds @ seeds.T,
-        image=n_seeds / (n_units - 1) * images @ images.T,
+        image=image,
         residual=residual @ residual.T / ((n_seeds - 1) * (n_units - 1)),
         n_seeds=n_seeds,
         n_units=n_units,
+        df_image=df_image,
     )
 
 

@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from sweep.statistics.folds import folds_of_groups, image_squares
+
 Floats = npt.NDArray[np.float64]
 
 CALIBRATION_BINS = 15
@@ -47,7 +49,7 @@ class TwoWay:
     ms_seed: float | None
     """N/(R−1) Σ_s (Y_s. − Y..)²; None with one seed."""
     ms_image: float
-    """R/(N−1) Σ_i (Y_.i − Y..)²."""
+    """R/(N−1) Σ_i (Y_.i − Y..)²; with folds that of `folds.image_squares`."""
     ms_residual: float | None
     """Residual mean square, (R−1)(N−1) degrees of freedom; None with one seed."""
     variance_of_mean: float
@@ -88,13 +90,13 @@ def seed_interval(values: Sequence[float] | Floats, level: float = 0.95) -> Seed
     return SeedInterval(mean=mean, sd=sd, low=mean - half, high=mean + half, n_seeds=int(numbers.size))
 
 
-def two_way(y: npt.ArrayLike) -> TwoWay:
+def two_way(y: npt.ArrayLike, folds: npt.ArrayLike | None = None) -> TwoWay:
     """Return the two-way variance components of a (seeds, units) matrix's mean.
 
     V = (MS_seed + MS_image − MS_res)/(R N), with Satterthwaite's (1946) degrees of freedom. V never falls below
     max(MS_seed, MS_image)/(R N), which is a negative component set to zero; there the degrees of freedom are those
-    of the larger mean square. One seed: V = s²/N over units, N − 1 degrees of freedom.
-    Raises ValueError for fewer than two units.
+    of the larger mean square. One seed: V = s²/N over units, N − 1 degrees of freedom. `folds` is (units,), an integer
+    each, where the units were tested in folds. Raises ValueError for fewer than two units, or a single fold.
     """
     values = np.asarray(y, dtype=np.float64)
     if values.ndim != 2 or values.shape[0] < 1 or values.shape[1] < 2:
@@ -102,7 +104,8 @@ def two_way(y: npt.ArrayLike) -> TwoWay:
     n_seeds, n_units = values.shape
     grand, units = values.mean(), values.mean(axis=0)
     nothing = ROUNDING * float(np.mean(values**2))
-    ms_image = _cut(n_seeds * np.sum((units - grand) ** 2) / (n_units - 1), nothing)
+    squares, df_image = image_squares((units - grand)[None], folds, n_seeds)
+    ms_image = _cut(squares[0, 0], nothing)
     if n_seeds == 1:
         return TwoWay(
             mean=float(grand),
@@ -110,13 +113,13 @@ def two_way(y: npt.ArrayLike) -> TwoWay:
             ms_image=ms_image,
             ms_residual=None,
             variance_of_mean=ms_image / n_units,
-            df=n_units - 1.0 if ms_image > 0 else None,
+            df=df_image if ms_image > 0 else None,
         )
     seeds = values.mean(axis=1)
     residual = values - seeds[:, None] - units + grand
     ms_seed = _cut(n_units * np.sum((seeds - grand) ** 2) / (n_seeds - 1), nothing)
     ms_residual = _cut(np.sum(residual**2) / ((n_seeds - 1) * (n_units - 1)), nothing)
-    total, df = satterthwaite(ms_seed, ms_image, ms_residual, n_seeds=n_seeds, n_units=n_units)
+    total, df = satterthwaite(ms_seed, ms_image, ms_residual, n_seeds=n_seeds, n_units=n_units, df_image=df_image)
     return TwoWay(
         mean=float(grand),
         ms_seed=ms_seed,
@@ -134,12 +137,13 @@ def satterthwaite(
     *,
     n_seeds: int,
     n_units: int,
+    df_image: float,
     df_seed: float | None = None,
 ) -> tuple[float, float | None]:
     """Return R N times the variance of the mean, and its degrees of freedom (Satterthwaite 1946).
 
     The sum MS_seed + MS_image − MS_res, or the larger of the first two with its own degrees of freedom where the sum
-    falls below it. `df_seed` are those of MS_seed, by default R − 1. No variance: (0, None).
+    falls below it. `df_image` are those of MS_image; `df_seed` of MS_seed, by default R − 1. No variance: (0, None).
     """
     df_seed = n_seeds - 1.0 if df_seed is None else df_seed
     total, largest = ms_seed + ms_image - ms_residual, max(ms_seed, ms_image)
@@ -147,22 +151,27 @@ def satterthwaite(
         return 0.0, None
     # Where the residual equals the smaller mean square, rounding must not choose between the two.
     if total <= largest * (1 + 1e-9):
-        return largest, df_seed if ms_seed >= ms_image else n_units - 1.0
-    spread = ms_seed**2 / df_seed + ms_image**2 / (n_units - 1) + ms_residual**2 / ((n_seeds - 1) * (n_units - 1))
+        return largest, df_seed if ms_seed >= ms_image else df_image
+    spread = ms_seed**2 / df_seed + ms_image**2 / df_image + ms_residual**2 / ((n_seeds - 1) * (n_units - 1))
     return total, total**2 / spread
 
 
-def total_interval(y: npt.ArrayLike, level: float = 0.95, groups: npt.ArrayLike | None = None) -> TotalInterval:
+def total_interval(
+    y: npt.ArrayLike, level: float = 0.95, groups: npt.ArrayLike | None = None, folds: npt.ArrayLike | None = None
+) -> TotalInterval:
     """Return the interval of the mean for new seeds and new test images (new groups, where `groups` is given).
 
     `y` is (seeds, images): booleans or 0/1 integers are a proportion, floats a mean. `groups` is (images,), an
-    integer a test image; images of one group are not independent and are counted as one unit.
+    integer a test image; images of one group are not independent and are counted as one unit. `folds` is (images,) an
+    integer each, where every image was tested in one of several folds: the interval is then for new training images
+    as well, as far as the folds tell.
 
     A mean: Student's t on `two_way`'s variance and degrees of freedom. A proportion: Korn and Graubard's (1998)
     interval, Clopper and Pearson's limits at an effective size n* = min(R N, p(1−p)/V (t_{N−1}/t_df)²), or N where p
     is 0 or 1, V is 0 or there is one seed; inside [0, 1] and never of width zero. With groups their number takes the
     place of N, save in the cap R N. One seed: test images only; covers 0.90 at two unstable seeds.
-    Raises ValueError for values that are not finite, integers beside 0 and 1, or fewer than two units.
+    Raises ValueError for values that are not finite, integers beside 0 and 1, fewer than two units, a single fold, or
+    a group in several.
     """
     matrix = np.asarray(y)
     proportion = matrix.dtype.kind in "bui"
@@ -172,7 +181,7 @@ def total_interval(y: npt.ArrayLike, level: float = 0.95, groups: npt.ArrayLike 
     if proportion and not np.isin(values, (0.0, 1.0)).all():
         raise ValueError("y holds integers other than 0 and 1; give floats for a mean")
     units = values if groups is None else group_values(values, groups)
-    parts = two_way(units)
+    parts = two_way(units, folds if folds is None or groups is None else folds_of_groups(folds, groups))
     n_seeds, n_images = values.shape
     effective = None
     if proportion:

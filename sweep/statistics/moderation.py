@@ -123,6 +123,7 @@ class ModeratedVariances:
                 float(a @ squares.residual @ a),
                 n_seeds=squares.n_seeds,
                 n_units=squares.n_units,
+                df_image=squares.df_image,
                 df_seed=df_seed[row],
             )
             for row, a in enumerate(contrasts)

@@ -62,7 +62,7 @@ class PosteriorVariances:
         root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
         self._image = root @ root
         self._seed = seed_variances(squares, layout, rng, DRAWS) / n_seeds
-        self._stretch = np.sqrt((n_units - 1) / rng.chisquare(n_units - 1, DRAWS))
+        self._stretch = np.sqrt(squares.df_image / rng.chisquare(squares.df_image, DRAWS))
         self._null = rng.standard_normal(self._seed.shape) * np.sqrt(self._seed)
         self._null += self._stretch[:, None] * (rng.standard_normal(self._seed.shape) @ root)
         self._rivals: dict[int, tuple[Floats, Floats, Floats]] = {}

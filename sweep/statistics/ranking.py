@@ -15,13 +15,14 @@ def best_set(
     layout: Layout | None = None,
     rng: np.random.Generator | None = None,
     level: float = 0.95,
+    folds: npt.ArrayLike | None = None,
 ) -> Bools:
     """Return which configurations may be the best, (configurations,); the true best is among them at `level`.
 
     `y` is (configurations, seeds, images), larger being better; the other arguments are those of `compare_all`.
     Raises ValueError for a single seed, fewer than two images or groups, or a layout of another length.
     """
-    return best_of(variance_model(y, groups, layout, rng), np.shape(y)[0], level)
+    return best_of(variance_model(y, groups, layout, rng, folds), np.shape(y)[0], level)
 
 
 def rank_intervals(
@@ -30,12 +31,13 @@ def rank_intervals(
     layout: Layout | None = None,
     rng: np.random.Generator | None = None,
     level: float = 0.95,
+    folds: npt.ArrayLike | None = None,
 ) -> Ints:
     """Return the lowest and highest rank that each configuration may hold, (configurations, 2); 1 is the best.
 
     A configuration's interval holds its true rank at `level`. Arguments and errors are those of `best_set`.
     """
-    return ranks_of(variance_model(y, groups, layout, rng), np.shape(y)[0], level)
+    return ranks_of(variance_model(y, groups, layout, rng, folds), np.shape(y)[0], level)
 
 
 def best_of(model: VarianceModel, n_configurations: int, level: float = 0.95) -> Bools:

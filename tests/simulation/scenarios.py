@@ -42,26 +42,27 @@ def scenarios() -> Iterator[Scenario]:
     yield from _differences()
     yield from _families_of_120()
     yield from _small_families()
+    yield from _in_folds()
     yield from _unusual_worlds()
 
 
 def covers_mean(world: World, n_seeds: int, rng: np.random.Generator) -> tuple[float, ...]:
     """Whether the total interval of the first configuration holds its accuracy."""
     groups = world.groups if world.group_sizes else None
-    interval = total_interval(world.draw(rng, n_seeds)[0], groups=groups)
+    interval = total_interval(world.draw(rng, n_seeds)[0], groups=groups, folds=world.folds)
     return (float(interval.low <= world.accuracies[0] <= interval.high),)
 
 
 def covers_difference(world: World, n_seeds: int, rng: np.random.Generator) -> tuple[float, ...]:
     """The share of all pairs whose own interval holds the true difference."""
-    family = variance_model(world.draw(rng, n_seeds)).family(pair_contrasts(len(world.accuracies)))
+    family = variance_model(world.draw(rng, n_seeds), folds=world.folds).family(pair_contrasts(len(world.accuracies)))
     truth = pair_contrasts(len(world.accuracies)) @ world.accuracies
     return (float(np.mean((family.low <= truth) & (truth <= family.high))),)
 
 
 def errs_anywhere(world: World, n_seeds: int, layout: Layout | None, rng: np.random.Generator) -> tuple[float, ...]:
     """Whether any of all pairs of equal configurations is called different; a collapsed one is not equal."""
-    model = variance_model(world.draw(rng, n_seeds), layout=layout)
+    model = variance_model(world.draw(rng, n_seeds), layout=layout, folds=world.folds)
     contrasts = pair_contrasts(len(world.accuracies))
     if world.collapsed_to is not None:
         contrasts = contrasts[contrasts[:, 0] == 0]
@@ -176,6 +177,34 @@ def _small_families() -> Iterator[Scenario]:
                     bounds={"family-wise error": (0.0, 0.10 if n_seeds == 3 else 0.07)},
                     measure=partial(errs_anywhere, equal(n_configurations, sd), n_seeds, None),
                     draws=3000 if n_configurations < 8 else 800,
+                )
+
+
+def _in_folds() -> Iterator[Scenario]:
+    section = "Folds: every image tested once a seed, by models trained on the other folds"
+    for n_folds in (3, 5):
+        for effect, fold_sd in (("none", 0.0), ("small", SMALL), ("large", LARGE)):
+            name = f"{n_folds} folds, effect of the training images {effect}, 5 seeds"
+            folded = {"n_images": 900, "n_folds": n_folds, "fold_sd": fold_sd}
+            yield Scenario(
+                section=section,
+                name=f"total interval, {name}",
+                bounds={"coverage": AT_LEAST},
+                measure=partial(covers_mean, replace(equal(1, SMALL), **folded), 5),
+                draws=4000,
+            )
+            for n_configurations, draws in ((2, 3000), (4, 2000), (16, 500)):
+                yield Scenario(
+                    section=section,
+                    name=f"all pairs of {n_configurations} equal configurations, {name}",
+                    bounds={"family-wise error": (0.0, 0.07)},
+                    measure=partial(
+                        errs_anywhere,
+                        replace(equal(n_configurations, SMALL), **folded),
+                        5,
+                        STUDY_LAYOUT if n_configurations == 16 else None,
+                    ),
+                    draws=draws,
                 )
 
 

@@ -45,6 +45,10 @@ class World:
     """Accuracy of the first seed of the first configuration, if that run goes wrong."""
     group_sizes: tuple[int, ...] = ()
     """Images of one group share difficulty and interaction; empty: every image by itself."""
+    n_folds: int = 0
+    """Every image is tested in one of so many folds, each with models of its own; 0: one test set."""
+    fold_sd: float = 0.0
+    """Of what a fold's training images do to each configuration."""
 
     def draw(self, rng: np.random.Generator, n_seeds: int) -> npt.NDArray[np.bool_]:
         """Return right or wrong, (configurations, seeds, images)."""
@@ -55,12 +59,27 @@ class World:
         interaction = INTERACTION_SD * rng.standard_normal((n_configurations, n_units))
         seeds = self.seed_sd[:, None] * rng.standard_normal((n_configurations, n_seeds))
         seeds = seeds + self.common_seed_sd * rng.standard_normal(n_seeds)
+        if self.n_folds:
+            return self._draw_in_folds(rng, n_seeds, difficulty + interaction)
         fixed = self._centres()[:, None] + (difficulty + interaction)[:, owner]
         noise = NOISE_SD * rng.standard_normal((n_configurations, n_seeds, n_images))
         right = np.asarray(fixed[:, None, :] + seeds[:, :, None] + noise > 0)
         if self.collapsed_to is not None:
             right[0, 0] = rng.random(n_images) < self.collapsed_to
         return right
+
+    def _draw_in_folds(self, rng: np.random.Generator, n_seeds: int, images: Floats) -> npt.NDArray[np.bool_]:
+        """Return right or wrong where each fold has training images, and runs, of its own."""
+        shape = (len(self.accuracies), n_seeds, self.n_folds)
+        runs = self.seed_sd[:, None, None] * rng.standard_normal(shape)
+        runs = runs + self.fold_sd * rng.standard_normal((shape[0], 1, self.n_folds))
+        noise = NOISE_SD * rng.standard_normal((*shape[:2], self.n_images))
+        return np.asarray(self._centres()[:, None, None] + images[:, None, :] + runs[..., self.folds] + noise > 0)
+
+    @property
+    def folds(self) -> npt.NDArray[np.int64] | None:
+        """(images,) number of each image's fold, or None for one test set."""
+        return np.arange(self.n_images, dtype=np.int64) % self.n_folds if self.n_folds else None
 
     @property
     def groups(self) -> npt.NDArray[np.intp]:
@@ -69,7 +88,7 @@ class World:
         return np.repeat(np.arange(self.n_images), sizes)[: self.n_images]
 
     def _centres(self) -> Floats:
-        spread = np.sqrt(REST + self.seed_sd**2 + self.common_seed_sd**2)
+        spread = np.sqrt(REST + self.seed_sd**2 + self.common_seed_sd**2 + self.fold_sd**2)
         return np.asarray(special.ndtri(self.accuracies) * spread)
 
 

@@ -22,8 +22,8 @@ def test_a_whole_sweep_has_no_notes(tmp_path):
     ("plan", "expected"),
     [
         (Plan(weights_digest=RANDOM_WEIGHTS), ["random-weights"]),
-        (Plan(missing=[("resnet18", "full", 1)], seeds=(42, 1, 2, 3)), ["incomplete"]),
-        (Plan(failed=[("resnet18", "full", 1)], seeds=(42, 1, 2, 3)), ["incomplete", "failed-trials"]),
+        (Plan(missing=[("resnet18", "full", 1)], seeds=(42, 1, 2, 3)), ["incomplete", "left-families"]),
+        (Plan(failed=[("resnet18", "full", 1)], seeds=(42, 1, 2, 3)), ["incomplete", "left-families", "failed-trials"]),
         (Plan(seeds=(42,)), ["single-seed"]),
         (Plan(seeds=(42, 1)), ["few-seeds"]),
         (Plan(environment=SHARED), ["mixed-devices"]),
@@ -44,3 +44,12 @@ def test_what_weakens_a_sweep_has_its_note(tmp_path, plan, expected):
 def test_a_skipped_file_is_listed_with_its_reason(tmp_path):
     plan = Plan(skipped=[("Sad/a.png", "is cut")])
     assert notes(read_sweep(plant(tmp_path, plan)))[0].items == ["Sad/a.png: is cut"]
+
+
+def test_configurations_that_are_compared_with_no_other_are_named(tmp_path):
+    missing = [("resnet18", "full", seed) for seed in (1, 2, 3)]
+    found = notes(read_sweep(plant(tmp_path, Plan(missing=missing, seeds=(42, 1, 2, 3, 4)))))
+    (note,) = [note for note in found if note.code == "left-families"]
+    assert note.text.startswith("1 of 4 configurations left the families of comparisons")
+    assert "the 5 of the others" in note.text
+    assert note.items == ["resnet18/full: 2 seeds"]
