@@ -283,7 +283,7 @@ def _strategy_against_architecture(e: Evidence) -> Finding:
     reason += ", with {1:.0%} and {0:.0%} of the variance between means".format(*parts.shares)
     if math.isnan(found.low):
         reason += "; three seeds and some spread are needed for an interval"
-    words = f"{LEVEL:.0%}, by itself: delete-one-seed jackknife t, seeds alone; image noise taken off both spreads"
+    words = f"{LEVEL:.0%}, by itself: jackknife t over seeds and blocks of test images; noise taken off both spreads"
     return Finding(verdict=ABOVE.verdict(found), reason=reason, bounds=found, interval=words)
 
 

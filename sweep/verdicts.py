@@ -8,7 +8,7 @@ Pure functions of arrays; what the arrays mean is told in claims.py.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy import special, stats
 
 from sweep.statistics import count_units, cross_squares, total_interval
+from sweep.statistics.jackknife import image_blocks
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 DRAWS = 2000
@@ -148,20 +149,34 @@ def spreads(y: Floats, groups: npt.ArrayLike | None = None) -> Spreads:
 def log_ratio(y: Floats, level: float, groups: npt.ArrayLike | None = None) -> Bounds:
     """Return log(spread of the columns' means/spread of the rows' means) of y, (rows, columns, seeds, images).
 
-    The interval is Student's t about the whole data's value, R − 1 degrees of freedom, with the delete-one-seed
-    jackknife's variance (Tukey 1958): chance of the seeds, given these images. No limits for fewer than three seeds,
-    where a deletion leaves nothing to tell noise by, or where either spread is none.
+    The interval is Student's t about the whole data's value. Its variance is the sum of two jackknifes' (Tukey 1958),
+    one that deletes a seed and one that deletes a block of images, with Satterthwaite's degrees of freedom: chance of
+    seeds and images, of which what both share is counted twice, on the safe side. No limits for fewer than three
+    seeds, where a deletion leaves nothing to tell noise by, or where either spread is none.
     """
-    n_seeds = y.shape[2]
+    n_seeds, blocks = y.shape[2], image_blocks(y.shape[3], groups)
     whole = _log_ratio(y, groups)
     if n_seeds < 3:
         return Bounds(estimate=whole)
-    without = np.array([_log_ratio(np.delete(y, seed, axis=2), groups) for seed in range(n_seeds)])
-    error = math.sqrt((n_seeds - 1) * float(without.var()))
-    if not error > 0:
+    members = None if groups is None else np.asarray(groups)
+    of_seeds = _jackknife([_log_ratio(np.delete(y, seed, axis=2), groups) for seed in range(n_seeds)])
+    of_images = _jackknife(
+        [
+            _log_ratio(y[..., blocks != block], None if members is None else members[blocks != block])
+            for block in range(blocks.max() + 1)
+        ]
+    )
+    total = of_seeds + of_images
+    if not total > 0:
         return Bounds(estimate=whole)
-    half = float(special.stdtrit(n_seeds - 1, (1 + level) / 2)) * error
+    df = total**2 / (of_seeds**2 / (n_seeds - 1) + of_images**2 / blocks.max())
+    half = float(special.stdtrit(df, (1 + level) / 2)) * math.sqrt(total)
     return Bounds(estimate=whole, low=whole - half, high=whole + half)
+
+
+def _jackknife(without: Sequence[float]) -> float:
+    """Return the jackknife's variance of a number from what deletions leave of it."""
+    return (len(without) - 1) * float(np.var(without))
 
 
 def _log_ratio(y: Floats, groups: npt.ArrayLike | None) -> float:

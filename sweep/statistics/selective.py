@@ -6,10 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.statistics.intervals import TotalInterval, total_interval
+from sweep.statistics.jackknife import image_blocks
 
 Floats = npt.NDArray[np.float64]
-
-BLOCKS = 30
 
 
 def risk_by_coverage(confidence: npt.ArrayLike, correct: npt.ArrayLike) -> Floats:
@@ -32,16 +31,12 @@ def aurc_interval(
 ) -> TotalInterval:
     """Return the mean AURC over seeds with its total interval; `confidence` and `correct` are (seeds, images).
 
-    Pseudo-values of the delete-one-block jackknife take the place of images: min(30, N) blocks of images in their
-    order (whole groups, where `groups` is given), a row a seed. Raises ValueError for fewer than two images or groups.
+    Pseudo-values of the delete-one-block jackknife (`image_blocks`) take the place of images, a row a seed. Raises
+    ValueError for fewer than two images or groups.
     """
     sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
-    members = np.arange(sure.shape[1]) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
-    n_members = int(members.max()) + 1
-    if n_members < 2:
-        raise ValueError("AURC needs two test images or groups of them at least")
-    n_blocks = min(BLOCKS, n_members)
-    blocks = members * n_blocks // n_members
+    blocks = image_blocks(sure.shape[1], groups)
+    n_blocks = int(blocks.max()) + 1
     whole = aurc(sure, right)
     without = np.stack([aurc(sure[:, blocks != block], right[:, blocks != block]) for block in range(n_blocks)], axis=1)
     pseudo = n_blocks * whole[:, None] - (n_blocks - 1) * without

@@ -161,12 +161,21 @@ def test_turning_the_layout_turns_the_ratio():
     assert (one.estimate, one.low) == pytest.approx((-other.estimate, -other.high))
 
 
-def test_the_jackknife_is_students_t_on_the_deletions():
+def test_the_jackknife_is_students_t_on_the_deletions_of_seeds_and_of_tens_of_images():
     y = layout(np.array([0.0, 1.0, 2.0]), np.array([0.0, 0.5]), 1.0)
-    kept = [log_ratio(np.delete(y, seed, axis=2), 0.95).estimate for seed in range(5)]
-    error = math.sqrt(4 / 5 * np.sum((kept - np.mean(kept)) ** 2))
+    seeds = [log_ratio(np.delete(y, seed, axis=2), 0.95).estimate for seed in range(5)]
+    images = [log_ratio(np.delete(y, range(first, first + 10), axis=3), 0.95).estimate for first in range(0, 300, 10)]
+    of_seeds, of_images = 4 * np.var(seeds), 29 * np.var(images)
+    df = (of_seeds + of_images) ** 2 / (of_seeds**2 / 4 + of_images**2 / 29)
     found = log_ratio(y, 0.95)
-    assert (found.high - found.low) / 2 == pytest.approx(stats.t.ppf(0.975, 4) * error)
+    half = stats.t.ppf(0.975, df) * math.sqrt(of_seeds + of_images)
+    assert (found.low, found.high) == pytest.approx((found.estimate - half, found.estimate + half))
+
+
+def test_a_group_of_images_is_deleted_whole():
+    y = np.repeat(layout(np.array([0.0, 1.0, 2.0]), np.array([0.0, 0.5]), 1.0, n_images=60), 5, axis=3)
+    by_group, by_image = log_ratio(y, 0.95, np.arange(300) // 5), log_ratio(y, 0.95)
+    assert by_group.high - by_group.low > by_image.high - by_image.low
 
 
 def test_two_seeds_have_no_jackknife():
