@@ -746,10 +746,8 @@ def _judge_together(e: Evidence, parts: Sequence[Difference], error: float) -> l
                 family.standard_error, *(metric.scale * limit for limit in limits), strict=True
             )
         ]
-    words = (
-        f"{1 - error:.2%} simultaneous over {_counted(len(parts))} of {metric.name}, a share of the claims' family at "
-        f"{LEVEL:.0%}; {method}"
-    )
+    over = f"{len(parts)} contrast{'s' if len(parts) > 1 else ''} of {metric.name}"
+    words = f"{1 - error:.2%} simultaneous over {over}, a share of the claims' family at {LEVEL:.0%}; {method}"
     return [Judged(part=part, bounds=bounds, interval=words) for part, bounds in zip(parts, found, strict=True)]
 
 
@@ -793,7 +791,3 @@ def _beside(shown: Judged, judged: Sequence[Judged]) -> str:
 
 def _range(bounds: Bounds) -> str:
     return "no interval" if math.isnan(bounds.low) else f"{bounds.low:.3g} to {bounds.high:.3g}"
-
-
-def _counted(number: int) -> str:
-    return "1 contrast" if number == 1 else f"{number} contrasts"

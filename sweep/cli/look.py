@@ -10,8 +10,9 @@ from animefer_core.errors import InputError
 from sweep.frames import Sweep, cause, read_sweep
 from sweep.importing import import_predictions
 from sweep.report.compare import compare
+from sweep.report.files import write_tables
 from sweep.report.page import write_report
-from sweep.report.tables import all_tables, write_frames
+from sweep.report.tables import all_tables
 
 FORMATS = ("html", "csv", "md", "tex")
 
@@ -24,7 +25,8 @@ def write(directory: Path, formats: str) -> list[Path]:
     tables = [name for name in wanted if name != "html"]
     if "html" in wanted:
         return [write_report(directory, tables)]
-    return write_frames(all_tables(read_sweep(directory)), directory / "tables", tables)
+    sweep = read_sweep(directory)
+    return write_tables(sweep, all_tables(sweep), directory / "tables", tables)
 
 
 def status_lines(directory: Path) -> Iterator[str]:

@@ -9,6 +9,7 @@ from animefer_core.errors import InputError
 from sweep.frames import Configuration, Sweep
 from sweep.matrices import Matrices, paired
 from sweep.report.differences import LEVEL, critical_value, judge
+from sweep.report.words import chance, count, span
 from sweep.statistics import Decision, components, what_decides
 
 FOLDS = 5
@@ -41,8 +42,9 @@ def _in_words(sweep: Sweep, matrices: Matrices, a: Configuration, b: Configurati
     (row,) = judge(matrices, "accuracy", contrast[None])
     n_seeds, n_images = matrices.n_seeds, matrices.n_images
     words = [
-        f"{_opening(a, b, row['difference'])} (95 % total interval {_signed(row['total_ci_low'])} to "
-        f"{_signed(row['total_ci_high'])}; {_count(n_seeds, 'seed')} × {_count(n_images, 'image')})."
+        f"{_opening(a, b, row['difference'])} "
+        f"(95 % total interval {span(row['total_ci_low'], row['total_ci_high'], 100)}; "
+        f"{count(n_seeds, 'seed')} × {count(n_images, 'image')})."
     ]
     if n_seeds < 2:
         words.append("Not decided: with one seed nothing tells the seeds' chance from a difference.")
@@ -68,7 +70,7 @@ def _advice(difference: float, decision: Decision, folds: float, all_images: int
     """Say which of the two to buy, seeds or test images."""
     limit = f"a gap under {100 * decision.limit:.1f} points on this test set"
     if decision.seeds is not None:
-        seeds = _count(decision.seeds, "seed")
+        seeds = count(decision.seeds, "seed")
         return f"If the gap is what it seems, about {seeds} would decide it; no number of them decides {limit}."
     by_folds = f"{FOLDS} folds, which test all {all_images:,} images,"
     if abs(difference) >= folds:
@@ -93,14 +95,5 @@ def _find(sweep: Sweep, name: str) -> Configuration:
     return names[name]
 
 
-def _signed(value: float) -> str:
-    """Return points with a true minus sign."""
-    return f"{100 * value:.1f}".replace("-", "−")
-
-
 def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
-
-
-def _count(number: int, one: str) -> str:
-    return f"{number:,} {one}{'' if number == 1 else 's'}"
+    return f"p {chance(value)}" if value < 0.001 else f"p = {chance(value)}"

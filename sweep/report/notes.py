@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from animefer_core.config import RANDOM_WEIGHTS
 from sweep.frames import Sweep
 from sweep.matrices import paired
+from sweep.report.words import count
 
 FEWEST_SEEDS = 3
 
@@ -41,14 +42,14 @@ def _imported(sweep: Sweep) -> Iterator[Note]:
         yield Note(code="no-probabilities", text=text, items=without)
     zeros = sum(record.environment.get("zero_probabilities", 0) for record in sweep.completed)
     if zeros:
-        text = f"{_count(zeros, 'prediction gives', 'predictions give')} the true class of a test image probability 0, "
+        text = f"{count(zeros, 'prediction gives', 'predictions give')} the true class of a test image probability 0, "
         yield Note(code="zero-probabilities", text=text + "which the loss counts as 2.2e-16, 36 nats.")
 
 
 def _unfinished(sweep: Sweep) -> Iterator[Note]:
     lacking = sum(not each.complete for each in sweep.configurations)
     if lacking:
-        text = f"{_count(lacking, 'configuration is', 'configurations are')} incomplete: a mean over fewer seeds "
+        text = f"{count(lacking, 'configuration is', 'configurations are')} incomplete: a mean over fewer seeds "
         yield Note(code="incomplete", text=text + "cannot be compared with the others seed by seed.")
 
 
@@ -65,11 +66,11 @@ def _families(sweep: Sweep) -> Iterator[Note]:
     if matrices.left_out:
         n_there = len(matrices.configurations) + len(matrices.left_out)
         text = (
-            f"{len(matrices.left_out)} of {_count(n_there, 'configuration', 'configurations')} left the families of "
+            f"{len(matrices.left_out)} of {count(n_there, 'configuration', 'configurations')} left the families of "
             f"comparisons, too few of their seeds being the {matrices.n_seeds} of the others: their differences have "
             "intervals on the seeds that two share, and no verdict."
         )
-        items = [f"{each.name}: {_count(len(each.seeds), 'seed', 'seeds')}" for each in matrices.left_out]
+        items = [f"{each.name}: {count(len(each.seeds), 'seed', 'seeds')}" for each in matrices.left_out]
         yield Note(code="left-families", text=text, items=items)
 
 
@@ -97,13 +98,13 @@ def _few_seeds(sweep: Sweep) -> Iterator[Note]:
 
 def _failed(sweep: Sweep) -> Iterator[Note]:
     if sweep.failed:
-        text = f"{_count(len(sweep.failed), 'trial', 'trials')} failed; the section on failed trials names the causes."
+        text = f"{count(len(sweep.failed), 'trial', 'trials')} failed; the section on failed trials names the causes."
         yield Note(code="failed-trials", text=text)
 
 
 def _set_aside(sweep: Sweep) -> Iterator[Note]:
     if sweep.set_aside:
-        text = f"{_count(len(sweep.set_aside), 'record is', 'records are')} set aside and counted nowhere."
+        text = f"{count(len(sweep.set_aside), 'record is', 'records are')} set aside and counted nowhere."
         items = [f"{aside.trial_id} {aside.reason}" for aside in sweep.set_aside]
         yield Note(code="set-aside", text=text, items=items)
 
@@ -111,7 +112,7 @@ def _set_aside(sweep: Sweep) -> Iterator[Note]:
 def _tested_twice(sweep: Sweep) -> Iterator[Note]:
     if sweep.tested_twice:
         text = (
-            f"{_count(len(sweep.tested_twice), 'trial', 'trials')} met the test images twice: the first record was "
+            f"{count(len(sweep.tested_twice), 'trial', 'trials')} met the test images twice: the first record was "
             "damaged, and the same configuration was trained again."
         )
         yield Note(code="tested-twice", text=text, items=sweep.tested_twice)
@@ -135,21 +136,21 @@ def _mixed(sweep: Sweep) -> Iterator[Note]:
 def _shared_device(sweep: Sweep) -> Iterator[Note]:
     shared = sum(bool(record.efficiency.get("shared_device")) for record in sweep.completed)
     if shared:
-        text = f"{_count(shared, 'trial', 'trials')} shared the device with others: times and images per second are "
+        text = f"{count(shared, 'trial', 'trials')} shared the device with others: times and images per second are "
         yield Note(code="shared-device", text=text + "lower bounds of what a free device does.")
 
 
 def _data(sweep: Sweep) -> Iterator[Note]:
     file = sweep.split_file
     if file.skipped:
-        text = f"{_count(len(file.skipped), 'file was', 'files were')} left out as bad."
+        text = f"{count(len(file.skipped), 'file was', 'files were')} left out as bad."
         yield Note(code="skipped-files", text=text, items=[f"{bad.path}: {bad.reason}" for bad in file.skipped])
     for code, sets, where in (
         ("duplicates-across-classes", file.duplicates.across_classes, "classes"),
         ("duplicates-across-parts", file.duplicates.across_parts, "parts"),
     ):
         if sets:
-            text = f"{_count(len(sets), 'set', 'sets')} of identical files in different {where} were allowed."
+            text = f"{count(len(sets), 'set', 'sets')} of identical files in different {where} were allowed."
             yield Note(code=code, text=text, items=[" = ".join(paths) for paths in sets])
     tested = [
         image.sha256
@@ -158,7 +159,7 @@ def _data(sweep: Sweep) -> Iterator[Note]:
     ]
     repeats = len(tested) - len(set(tested))
     if repeats:
-        text = f"{_count(repeats, 'test image repeats', 'test images repeat')} another one, byte for byte: total "
+        text = f"{count(repeats, 'test image repeats', 'test images repeat')} another one, byte for byte: total "
         yield Note(code="repeated-test-images", text=text + "intervals count them as new images and are too narrow.")
 
 
@@ -175,7 +176,3 @@ CHECKS: tuple[Callable[[Sweep], Iterator[Note]], ...] = (
     _shared_device,
     _data,
 )
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

@@ -26,9 +26,13 @@ from plotly.offline import get_plotlyjs
 from animefer_core.record import TrialRecord, write_atomically
 from sweep.frames import Sweep, cause, read_sweep
 from sweep.report import figures
+from sweep.report.captions import captions
 from sweep.report.figures import Drawing
+from sweep.report.files import write_tables
 from sweep.report.notes import notes
-from sweep.report.tables import all_tables, number, plus_minus, total_range, write_frames
+from sweep.report.sections import sections
+from sweep.report.tables import all_tables
+from sweep.report.words import number, plus_minus, total_range
 
 PARTS = ("train", "validation", "test")
 TEMPLATES = Path(__file__).parent / "templates"
@@ -50,7 +54,7 @@ def write_report(directory: Path, formats: Iterable[str] = ("csv", "md", "tex"))
     """
     sweep = read_sweep(directory)
     tables = all_tables(sweep)
-    write_frames(tables, directory / "tables", tuple(formats))
+    write_tables(sweep, tables, directory / "tables", tuple(formats))
     page = directory / "report.html"
     write_atomically(page, render(sweep, tables, datetime.now(UTC)).encode())
     return page
@@ -77,6 +81,8 @@ def render(sweep: Sweep, tables: Mapping[str, pd.DataFrame], written: datetime) 
         efficiency=tables["efficiency"].to_dict("records") if "efficiency" in tables else [],
         failed=[_failure(record) for record in sweep.failed],
         provenance=provenance(sweep),
+        sections={section.key: section for section in sections(sweep, tables)},
+        captions=captions(sweep, tables),
         galleries=_galleries(sweep, tables) if len(tables["confusion"]) else None,
         baselines=list(figures.baselines(sweep)),
         written=written,
@@ -185,10 +191,10 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _class_rows(per_class: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return one entry a configuration: its name, seeds, and F1 with half the seed interval by class."""
+    """Return one entry a configuration: its name, seeds, and F1 by class: ± half the seed interval, total."""
     rows = []
     for (model, strategy), table in per_class.groupby(["model", "strategy"], sort=False):
-        cells = [plus_minus(row, "f1", 100, 1) for row in table.to_dict("records")]
+        cells = [(plus_minus(row, "f1", 100, 1), total_range(row, "f1", 100, 1)) for row in table.to_dict("records")]
         rows.append({"name": f"{model}/{strategy}", "n_seeds": int(table["n_seeds"].iloc[0]), "cells": cells})
     return rows
 

@@ -1,17 +1,16 @@
-"""The sweep's tables: computed from its records, written as CSV, Markdown and LaTeX.
+"""The sweep's tables, computed from its records.
 
 A value that does not exist (no completed seed, or an interval over a single one) is an empty cell.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from animefer_core.record import TrialRecord, write_atomically
+from animefer_core.record import TrialRecord
 from sweep.claims import claims
 from sweep.frames import Configuration, Sweep, TestOutcomes
 from sweep.matrices import paired
@@ -20,6 +19,7 @@ from sweep.report.spread import calibration, ensembles, variance
 from sweep.statistics import (
     TotalInterval,
     calibration_interval,
+    class_f1_values,
     count_units,
     f1_values,
     seed_interval,
@@ -59,7 +59,7 @@ EFFICIENCY_COLUMNS = [
 ]
 PER_CLASS_COLUMNS = [
     *("model", "strategy", "class", "n_seeds", "support", "precision_mean", "recall_mean"),
-    *(f"f1_{suffix}" for suffix in SEED_SUFFIXES),
+    *(f"f1_{suffix}" for suffix in (*SEED_SUFFIXES, *TOTAL_SUFFIXES)),
 ]
 CONFUSION_COLUMNS = ["model", "strategy", "n_seeds", "true", "predicted", "count_mean", "share_mean", "share_sd"]
 
@@ -101,15 +101,16 @@ def summary(sweep: Sweep) -> pd.DataFrame:
 
 
 def per_class(sweep: Sweep) -> pd.DataFrame:
-    """Return one row a configuration and class: mean precision, recall and F1, the F1 with its seed interval."""
+    """Return one row a configuration and class: mean precision and recall, and F1 with both intervals."""
     rows = []
     for each in sweep.configurations:
         entries = [{entry["class"]: entry for entry in record.test["per_class"]} for record in each.records]
-        for name in sweep.classes if entries else ():
+        for number, name in enumerate(sweep.classes) if entries else ():
             values = {key: [entry[name][key] for entry in entries] for key in ("precision", "recall", "f1")}
             row = {"model": each.model, "strategy": each.strategy, "class": name, "n_seeds": len(entries)}
             row |= {"support": entries[0][name]["support"]} | _over_seeds("f1", values["f1"])
             row |= {f"{key}_mean": float(np.mean(values[key])) for key in ("precision", "recall")}
+            row |= _class_total(sweep, each.outcomes, number)
             rows.append(row)
     return _frame(rows, PER_CLASS_COLUMNS)
 
@@ -148,80 +149,6 @@ def efficiency(sweep: Sweep) -> pd.DataFrame:
             row["shared_device"] = any(record.efficiency.get("shared_device") for record in each.records)
         rows.append(row)
     return _frame(rows, EFFICIENCY_COLUMNS)
-
-
-def write_tables(sweep: Sweep, directory: Path, formats: Collection[str] = ("csv", "md", "tex")) -> list[Path]:
-    """Write every table into `directory` in each format ("csv", "md", "tex") and return the files.
-
-    CSV holds all columns in full precision; Markdown and LaTeX are for reading: the summary as mean ± interval,
-    and no confusion table, which is long.
-    """
-    return write_frames(all_tables(sweep), directory, formats)
-
-
-def write_frames(tables: Mapping[str, pd.DataFrame], directory: Path, formats: Collection[str]) -> list[Path]:
-    """Write tables that `all_tables` returned; see `write_tables`."""
-    directory.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, table in tables.items():
-        for ending in formats:
-            if ending == "csv":
-                text = table.to_csv(index=False, lineterminator="\n")
-            elif name == "confusion":
-                continue
-            else:
-                text = WRITERS[ending](summary_in_words(table) if name == "summary" else _rounded(table))
-            path = directory / f"{name}.{ending}"
-            write_atomically(path, text.encode())
-            written.append(path)
-    return written
-
-
-def summary_in_words(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the summary as a reader wants it: percent, mean ± half the seed interval, and the total interval.
-
-    Columns of which no configuration knows anything are left out.
-    """
-    rows = []
-    for row in table.to_dict("records"):
-        words: Row = {"configuration": f"{row['model']}/{row['strategy']}"}
-        words["seeds"] = f"{row['n_seeds']} of {row['n_planned']}"
-        for metric, title, scale, digits in DISPLAYED:
-            words[title] = plus_minus(row, metric, scale, digits)
-            words[f"{title}, total interval"] = total_range(row, metric, scale, digits)
-        words["trainable (%)"] = number(row["percent_trainable"], 2)
-        words["epochs"] = number(row["epochs_run_mean"], 1)
-        words["s/epoch"] = number(row["seconds_per_epoch_mean"], 1)
-        rows.append(words)
-    shown = pd.DataFrame(rows)
-    return shown.loc[:, (shown != "").any()]
-
-
-DISPLAYED = (
-    ("accuracy", "accuracy (%)", 100, 1),
-    ("f1_macro", "macro F1 (%)", 100, 1),
-    ("loss", "loss", 1, 3),
-)
-"""(metric, title, factor, decimals) of the metrics that are shown with both intervals."""
-
-
-def number(value: Any, digits: int) -> str:
-    """Return a number with so many decimals, or nothing where there is none."""
-    return "" if value is None or pd.isna(value) else f"{value:.{digits}f}"
-
-
-def plus_minus(row: Mapping[Any, Any], metric: str, scale: float = 1, digits: int = 3) -> str:
-    """Return "mean ± half-width" of the seed interval; with a single seed the mean alone."""
-    mean, high = row[f"{metric}_mean"], row[f"{metric}_ci_high"]
-    if pd.isna(mean) or pd.isna(high):
-        return number(mean * scale, digits) if not pd.isna(mean) else ""
-    return f"{mean * scale:.{digits}f} ± {(high - mean) * scale:.{digits}f}"
-
-
-def total_range(row: Mapping[Any, Any], metric: str, scale: float = 1, digits: int = 3) -> str:
-    """Return "low to high" of the total interval, or nothing where there is none."""
-    low, high = row[f"{metric}_total_ci_low"], row[f"{metric}_total_ci_high"]
-    return "" if pd.isna(low) else f"{low * scale:.{digits}f} to {high * scale:.{digits}f}"
 
 
 def _summary_row(sweep: Sweep, configuration: Configuration) -> Row:
@@ -266,6 +193,17 @@ def _totals(sweep: Sweep, outcomes: TestOutcomes) -> dict[str, TotalInterval]:
     return totals
 
 
+def _class_total(sweep: Sweep, outcomes: TestOutcomes | None, number: int) -> Row:
+    """Return the total interval of a class's F1; blank without a test image of it, or with a single image or group."""
+    if outcomes is None or number not in outcomes.labels:
+        return {}
+    groups = sweep.groups_of(outcomes)
+    if count_units(outcomes.labels.size, groups) < 2:
+        return {}
+    total = _inside(total_interval(class_f1_values(outcomes.predicted, outcomes.labels, number), LEVEL, groups))
+    return {"f1_total_ci_low": total.low, "f1_total_ci_high": total.high}
+
+
 def _inside(interval: TotalInterval) -> TotalInterval:
     """Return the interval cut to what an F1 can be; that loses no coverage."""
     return replace(interval, low=max(0.0, interval.low), high=min(1.0, interval.high))
@@ -308,37 +246,3 @@ def _frame(rows: list[Row], columns: list[str]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=columns)
     measured = [name for name in columns if name.endswith(("_mean", "_sd", "_low", "_high", "_error", "_trainable"))]
     return table.astype(dict.fromkeys(measured, "float64"))
-
-
-def _rounded(table: pd.DataFrame) -> pd.DataFrame:
-    return table.map(lambda value: f"{value:.4g}" if isinstance(value, float) and not pd.isna(value) else value)
-
-
-def _cells(table: pd.DataFrame) -> list[list[str]]:
-    return [["" if pd.isna(value) else str(value) for value in row] for row in table.itertuples(index=False)]
-
-
-def _markdown(table: pd.DataFrame) -> str:
-    rows = [[str(name) for name in table.columns], ["---"] * len(table.columns), *_cells(table)]
-    lines = ["| " + " | ".join(cell.replace("\\", "\\\\").replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-LATEX = str.maketrans(
-    {char: f"\\{char}" for char in "&%$#_{}"}
-    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "±": r"$\pm$"}
-    | {"<": r"\textless{}", ">": r"\textgreater{}"}
-)
-
-
-def _latex(table: pd.DataFrame) -> str:
-    """Return a booktabs table; needs \\usepackage{booktabs}."""
-    head, *body = [
-        " & ".join(cell.translate(LATEX) for cell in row) + r" \\"
-        for row in [[str(name) for name in table.columns], *_cells(table)]
-    ]
-    start = r"\begin{tabular}{" + "l" * len(table.columns) + "}"
-    return "\n".join([start, r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-
-WRITERS: Mapping[str, Callable[[pd.DataFrame], str]] = {"md": _markdown, "tex": _latex}

@@ -249,6 +249,20 @@ def f1_values(
     return np.asarray(rows, dtype=np.float64)
 
 
+def class_f1_values(predicted: npt.ArrayLike, labels: npt.ArrayLike, one: int) -> Floats:
+    """Return a (seeds, images) matrix whose mean over images is each seed's F1 of the class `one`.
+
+    As `f1_values`: F + N (2 tp − F (p + q))/(P + Q), P and Q counting the images that are of the class and those that
+    were said to be. Raises ValueError for a class without a test image.
+    """
+    said, true = np.asarray(predicted) == one, np.asarray(labels) == one
+    if not true.any():
+        raise ValueError("the class has no test image")
+    both = said.sum(axis=1, keepdims=True) + true.sum()
+    f1 = 2 * (said & true).sum(axis=1, keepdims=True) / both
+    return np.asarray(f1 + true.size / both * (2 * (said & true) - f1 * (said.astype(np.float64) + true)))
+
+
 def log_probabilities(logits: npt.ArrayLike) -> Floats:
     """Return the log-softmax over the last axis, in double precision."""
     return np.asarray(special.log_softmax(np.asarray(logits, dtype=np.float64), axis=-1), dtype=np.float64)

@@ -1,23 +1,15 @@
-import csv
-
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
 from sweep.frames import Sweep, read_sweep
 from sweep.report.tables import (
-    all_tables,
     confusion,
     efficiency,
     per_class,
-    plus_minus,
     summary,
-    summary_in_words,
-    total_range,
-    write_tables,
 )
-from sweep.statistics import calibration_interval, total_interval
+from sweep.statistics import calibration_interval, class_f1_values, total_interval
 from tests.sweep.records import Plan, plant
 
 CONTRACT = (
@@ -122,6 +114,19 @@ def test_per_class_averages_the_records(sweep):
     assert table.loc[2, ["class", "f1_mean"]].tolist() == ["Happy", pytest.approx(np.mean(values))]
 
 
+def test_per_class_totals_are_those_of_the_outcomes_and_hold_the_mean(sweep):
+    table, outcomes = per_class(sweep), sweep.configurations[0].outcomes
+    expected = total_interval(class_f1_values(outcomes.predicted, outcomes.labels, 2))
+    assert table.loc[2, "f1_total_ci_low"] == expected.low
+    assert (table["f1_total_ci_low"] <= table["f1_mean"]).all()
+    assert table["f1_total_ci_high"].between(table["f1_mean"], 1).all()
+
+
+def test_a_class_without_test_images_has_no_total_interval(tmp_path):
+    table = per_class(read_sweep(plant(tmp_path, Plan(counts={"Sad": (8, 4, 0)}))))
+    assert table.loc[table["class"] == "Sad", "f1_total_ci_low"].isna().all()
+
+
 def test_confusions_shares_of_a_true_class_sum_to_one(sweep):
     sums = confusion(sweep).groupby(["model", "strategy", "true"])["share_mean"].sum()
     assert sums.to_numpy() == pytest.approx(np.ones(4 * 6))
@@ -131,62 +136,3 @@ def test_efficiency_is_the_mean_over_seeds(sweep):
     histories = [record.history for record in sweep.configurations[0].records]
     expected = np.mean([np.mean([epoch["seconds"] for epoch in history]) for history in histories])
     assert efficiency(sweep)["seconds_per_epoch_mean"][0] == pytest.approx(expected)
-
-
-def test_written_csv_holds_full_precision(tmp_path, sweep, rows):
-    write_tables(sweep, tmp_path, ["csv"])
-    with (tmp_path / "summary.csv").open(newline="") as file:
-        read = list(csv.DictReader(file))
-    assert [float(row["accuracy_mean"]) for row in read] == [row["accuracy_mean"] for row in rows]
-
-
-def test_written_csv_has_empty_cells_where_nothing_is_known(tmp_path, sweep):
-    write_tables(sweep, tmp_path, ["csv"])
-    with (tmp_path / "summary.csv").open(newline="") as file:
-        assert list(csv.DictReader(file))[3]["accuracy_sd"] == ""
-
-
-def test_every_table_is_written_in_every_format(tmp_path, sweep):
-    names = {path.name for path in write_tables(sweep, tmp_path)}
-    assert names == {f"{n}.{e}" for n in all_tables(sweep) for e in ("csv", "md", "tex")} - {
-        "confusion.md",
-        "confusion.tex",
-    }
-
-
-@pytest.mark.parametrize("ending", ["csv", "md", "tex"])
-def test_an_empty_sweeps_tables_are_written(tmp_path, empty, ending):
-    assert (tmp_path / f"summary.{ending}") in write_tables(empty, tmp_path, [ending])
-
-
-def test_markdown_keeps_a_names_pipes_out_of_the_table(tmp_path):
-    folder = plant(tmp_path, Plan(models=("a|b",), classes=("x|y", "z")))
-    write_tables(read_sweep(folder), tmp_path / "tables", ["md"])
-    lines = (tmp_path / "tables" / "per_class.md").read_text().splitlines()
-    assert {line.replace("\\|", "").count("|") for line in lines} == {lines[1].count("|")}
-
-
-def test_latex_escapes_what_it_would_read(tmp_path):
-    folder = plant(tmp_path, Plan(models=("a_b&c",), classes=("50%", "z")))
-    write_tables(read_sweep(folder), tmp_path / "tables", ["tex"])
-    text = (tmp_path / "tables" / "per_class.tex").read_text()
-    assert r"a\_b\&c" in text
-    assert r"50\%" in text
-
-
-def test_summary_in_words_says_how_many_seeds(sweep):
-    assert summary_in_words(summary(sweep))["seeds"].tolist() == ["3 of 3", "2 of 3", "3 of 3", "1 of 3"]
-
-
-def test_one_seed_has_no_plus_minus(sweep):
-    words = summary_in_words(summary(sweep))["accuracy (%)"].tolist()
-    assert ["±" in text for text in words] == [True, True, True, False]
-
-
-def test_plus_minus_is_half_the_interval():
-    row = {"m_mean": 0.5, "m_ci_low": 0.4, "m_ci_high": 0.6}
-    assert plus_minus(row, "m", 100, 1) == "50.0 ± 10.0"
-
-
-def test_a_total_interval_that_is_not_there_is_no_text():
-    assert total_range(pd.Series({"m_total_ci_low": np.nan, "m_total_ci_high": np.nan}), "m") == ""

@@ -14,6 +14,7 @@ from sweep.statistics import (
     brier_values,
     calibration_interval,
     calibration_values,
+    class_f1_values,
     f1_values,
     group_values,
     log_probabilities,
@@ -195,6 +196,24 @@ def test_a_class_without_test_images_is_left_out_of_macro_f1():
     labels, predicted = np.array([0, 0, 1, 1, 1]), np.array([[0, 2, 1, 1, 0]])
     expected = f1_score(labels, predicted[0], labels=[0, 1], average="macro")
     assert f1_values(predicted, labels, 3).mean() == pytest.approx(expected)
+
+
+def test_class_f1_values_average_to_sklearns_and_over_classes_to_the_macro_values():
+    rng = np.random.default_rng(9)
+    labels, predicted = rng.integers(0, 4, 60), rng.integers(0, 4, (3, 60))
+    of_classes = np.stack([class_f1_values(predicted, labels, one) for one in range(4)])
+    expected = [[f1_score(labels == one, row == one) for row in predicted] for one in range(4)]
+    assert of_classes.mean(axis=2) == pytest.approx(np.array(expected))
+    assert of_classes.mean(axis=0) == pytest.approx(f1_values(predicted, labels, 4))
+
+
+def test_a_class_that_was_never_said_has_an_f1_of_nothing():
+    assert class_f1_values([[0, 0, 0]], [0, 0, 1], 1).tolist() == [[0, 0, 0]]
+
+
+def test_a_class_without_test_images_has_no_f1():
+    with pytest.raises(ValueError, match="no test image"):
+        class_f1_values([[0, 1]], [0, 0], 1)
 
 
 @pytest.mark.parametrize("average", ["macro", "weighted"])

@@ -1,0 +1,230 @@
+"""Every table as a reader wants it, in words: what the page, Markdown and LaTeX show. CSV keeps the full numbers."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from sweep.report.words import chance, number, plus_minus, span, total_range
+
+Row = dict[str, Any]
+
+DISPLAYED = (
+    ("accuracy", "accuracy (%)", 100, 1),
+    ("f1_macro", "macro F1 (%)", 100, 1),
+    ("loss", "loss", 1, 3),
+)
+"""(metric, title, factor, decimals) of the metrics that the summary shows with both intervals."""
+FAMILIES = {
+    "all_pairs": "all pairs",
+    "strategies_within_model": "strategies within a model",
+    "models_within_strategy": "models within a strategy",
+}
+EFFECTS = {"strategy": "strategy", "model": "model", "interaction": "model × strategy"}
+
+
+def readable(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of `all_tables` as texts; columns of which no row knows anything are left out."""
+    words = READERS[name](table) if name in READERS else _rounded(table)
+    return words.loc[:, (words != "").any()] if len(words) else words
+
+
+def _summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Percent, mean ± half the seed interval, and the total interval."""
+    rows = []
+    for row in table.to_dict("records"):
+        words: Row = {"configuration": _name(row), "seeds": f"{row['n_seeds']} of {row['n_planned']}"}
+        for metric, title, scale, digits in DISPLAYED:
+            words[title] = plus_minus(row, metric, scale, digits)
+            words[f"{title}, total interval"] = total_range(row, metric, scale, digits)
+        words["trainable (%)"] = number(row["percent_trainable"], 2)
+        words["epochs"] = number(row["epochs_run_mean"], 1)
+        words["s/epoch"] = number(row["seconds_per_epoch_mean"], 1)
+        rows.append(words)
+    return pd.DataFrame(rows)
+
+
+def _per_class(table: pd.DataFrame) -> pd.DataFrame:
+    return _of(
+        table,
+        lambda row: {
+            "configuration": _name(row),
+            "class": row["class"],
+            "seeds": str(row["n_seeds"]),
+            "test images": str(row["support"]),
+            "precision (%)": number(100 * row["precision_mean"], 1),
+            "recall (%)": number(100 * row["recall_mean"], 1),
+            "F1 (%)": plus_minus(row, "f1", 100, 1),
+            "F1 (%), total interval": total_range(row, "f1", 100, 1),
+        },
+    )
+
+
+def _comparisons(table: pd.DataFrame) -> pd.DataFrame:
+    return _of(
+        table,
+        lambda row: (
+            {
+                "metric": row["metric"],
+                "family": FAMILIES[row["family"]],
+                "a": f"{row['model_a']}/{row['strategy_a']}",
+                "b": f"{row['model_b']}/{row['strategy_b']}",
+            }
+            | _tested(row)
+        ),
+    )
+
+
+def _effects(table: pd.DataFrame) -> pd.DataFrame:
+    return _of(
+        table,
+        lambda row: (
+            {"metric": row["metric"], "effect": EFFECTS[row["effect"]], "a": row["a"], "b": row["b"]} | _tested(row)
+        ),
+    )
+
+
+def _tested(row: Mapping[Any, Any]) -> Row:
+    """A difference with all that is known of it: in points, or of the loss in nats."""
+    scale, digits = (1, 3) if row["metric"] == "loss" else (100, 1)
+    return {
+        "seeds": str(row["n_seeds"]),
+        "difference": number(row["difference"] * scale, digits),
+        "seed interval": span(row["ci_low"], row["ci_high"], scale, digits),
+        "total interval": span(row["total_ci_low"], row["total_ci_high"], scale, digits),
+        "p": chance(row["p"]),
+        "adjusted p": chance(row["p_adjusted"]),
+        "a is": row["verdict"],
+        "could have shown": number(row["smallest_detectable"] * scale, digits),
+    }
+
+
+def _ranking(table: pd.DataFrame) -> pd.DataFrame:
+    return _of(
+        table,
+        lambda row: {
+            "configuration": _name(row),
+            "validation accuracy (%)": number(100 * row["validation_accuracy_mean"], 1),
+            "test accuracy (%)": number(100 * row["test_accuracy_mean"], 1),
+            "may be the best": "" if pd.isna(row["in_best_set"]) else "yes" if row["in_best_set"] else "no",
+            "rank": span(row["rank_low"], row["rank_high"], digits=0),
+        },
+    )
+
+
+def _power(table: pd.DataFrame) -> pd.DataFrame:
+    def needed(value: Any) -> str:
+        return "no number" if pd.isna(value) else f"{value:,}"
+
+    return _of(
+        table,
+        lambda row: {
+            "a": f"{row['model_a']}/{row['strategy_a']}",
+            "b": f"{row['model_b']}/{row['strategy_b']}",
+            "difference": number(100 * row["difference"], 1),
+            "SD of seeds": number(100 * row["seed_sd"], 1),
+            "SD of images": number(100 * row["image_sd"], 1),
+            "SD of the rest": number(100 * row["residual_sd"], 1),
+            "could have shown": number(100 * row["smallest_detectable"], 1),
+            "with endless seeds": number(100 * row["limit_of_seeds"], 1),
+            "seeds that would decide it": needed(row["seeds_needed"]),
+            f"{row['units']} that would decide it": needed(row["units_needed"]),
+        },
+    )
+
+
+def _variance(table: pd.DataFrame) -> pd.DataFrame:
+    return _of(
+        table,
+        lambda row: {
+            "configuration": _name(row),
+            "source": row["source"],
+            "trials": str(row["n"]),
+            "SD (points)": number(row["sd"] * 100, 1),
+            "95 % interval": span(row["sd_low"], row["sd_high"], 100),
+            "of it the test set's being finite (%)": number(row["share_of_test_set"] * 100, 0),
+        },
+    )
+
+
+def _calibration(table: pd.DataFrame) -> pd.DataFrame:
+    def total(row: Mapping[Any, Any], metric: str, title: str, scale: float, digits: int) -> Row:
+        interval = total_range(row, metric, scale, digits)
+        return {title: number(row[metric] * scale, digits), f"{title}, total interval": interval}
+
+    return _of(
+        table,
+        lambda row: (
+            {"configuration": _name(row), "seeds": str(row["n_seeds"])}
+            | total(row, "calibration_error", "calibration error (%)", 100, 1)
+            | total(row, "loss", "loss (nats)", 1, 3)
+            | total(row, "brier", "Brier score", 1, 3)
+            | total(row, "aurc", "AURC", 1, 3)
+            | {"ECE (%)": plus_minus(row, "ece", 100, 1)}
+        ),
+    )
+
+
+def _ensembles(table: pd.DataFrame) -> pd.DataFrame:
+    return _of(
+        table,
+        lambda row: {
+            "configuration": _name(row),
+            "seeds in it": str(row["n_seeds"]),
+            "accuracy (%)": number(100 * row["accuracy"], 1),
+            "other test images": span(row["accuracy_images_ci_low"], row["accuracy_images_ci_high"], 100),
+            "mean of its single models (%)": number(100 * row["single_accuracy_mean"], 1),
+            "loss (nats)": number(row["loss"], 3),
+            "mean loss of its single models": number(row["single_loss_mean"], 3),
+        },
+    )
+
+
+def _claims(table: pd.DataFrame) -> pd.DataFrame:
+    def estimate(row: Mapping[Any, Any]) -> str:
+        if pd.isna(row["estimate"]):
+            return ""
+        digits = 1 if row["unit"] == "points" else 3
+        interval = span(row["low"], row["high"], digits=digits)
+        return f"{number(row['estimate'], digits)}{f' ({interval})' if interval else ''} {row['unit']}"
+
+    return _of(
+        table,
+        lambda row: {
+            "claim": row["claim"],
+            "what it says": row["statement"],
+            "verdict": row["verdict"],
+            "estimate": estimate(row),
+            "why": row["reason"],
+            "the study": row["study_value"],
+            "the interval": row["interval"],
+            "of the study's own figures": row["study_note"],
+        },
+    )
+
+
+READERS: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "summary": _summary,
+    "per_class": _per_class,
+    "comparisons": _comparisons,
+    "effects": _effects,
+    "ranking": _ranking,
+    "power": _power,
+    "variance": _variance,
+    "calibration": _calibration,
+    "ensembles": _ensembles,
+    "claims": _claims,
+}
+
+
+def _of(table: pd.DataFrame, words: Callable[[Mapping[Any, Any]], Row]) -> pd.DataFrame:
+    rows: Iterable[Mapping[Any, Any]] = table.to_dict("records")
+    return pd.DataFrame([words(row) for row in rows])
+
+
+def _name(row: Mapping[Any, Any]) -> str:
+    return f"{row['model']}/{row['strategy']}"
+
+
+def _rounded(table: pd.DataFrame) -> pd.DataFrame:
+    return table.map(lambda value: "" if pd.isna(value) else f"{value:.4g}" if isinstance(value, float) else str(value))

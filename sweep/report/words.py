@@ -1,0 +1,44 @@
+"""Numbers in words: rounded, with signs and intervals as a reader expects them; nothing where there is no number."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+
+def number(value: Any, digits: int) -> str:
+    """Return a number with so many decimals, or nothing where there is none; a minus is a true one."""
+    return "" if value is None or pd.isna(value) else _minus(f"{value:.{digits}f}")
+
+
+def span(low: Any, high: Any, scale: float = 1, digits: int = 1) -> str:
+    """Return "low to high", or nothing where there is no interval."""
+    return "" if pd.isna(low) or pd.isna(high) else f"{number(low * scale, digits)} to {number(high * scale, digits)}"
+
+
+def chance(p: Any) -> str:
+    """Return a p-value, or nothing where there is none."""
+    return "" if pd.isna(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Return "1 seed" or "2 seeds"; the plural has an s where no other is given."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def plus_minus(row: Mapping[Any, Any], metric: str, scale: float = 1, digits: int = 3) -> str:
+    """Return "mean ± half-width" of the seed interval; with a single seed the mean alone."""
+    mean, high = row[f"{metric}_mean"], row[f"{metric}_ci_high"]
+    if pd.isna(mean) or pd.isna(high):
+        return number(mean * scale, digits) if not pd.isna(mean) else ""
+    return f"{number(mean * scale, digits)} ± {number((high - mean) * scale, digits)}"
+
+
+def total_range(row: Mapping[Any, Any], metric: str, scale: float = 1, digits: int = 3) -> str:
+    """Return "low to high" of the total interval, or nothing where there is none."""
+    return span(row[f"{metric}_total_ci_low"], row[f"{metric}_total_ci_high"], scale, digits)
+
+
+def _minus(text: str) -> str:
+    """Return the text with a true minus sign, and none before a zero."""
+    return text.replace("-", "−") if text.strip("-0.") else text.lstrip("-")

@@ -1,0 +1,131 @@
+"""What the sections state, against the tables that they show."""
+
+import re
+
+import pytest
+
+from sweep.claims import CAUTION, HEADING
+from sweep.frames import read_sweep
+from sweep.report.captions import captions
+from sweep.report.sections import MOST_ROWS, sections
+from sweep.report.tables import all_tables
+from tests.sweep.records import Plan, plant
+
+ALL = ["ranking", "differences", "power", "calibration", "ensembles", "variance", "claims"]
+MODELS = ("resnet18", "resnet50", "vit_b_16", "vit_s_16")
+STRATEGIES = ("linear_probe", "partial", "full", "progressive")
+
+
+def read(folder, **plan):
+    sweep = read_sweep(plant(folder, Plan(**plan)))
+    return sweep, all_tables(sweep)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """16 configurations and 5 seeds."""
+    return read(tmp_path_factory.mktemp("study"), models=MODELS, strategies=STRATEGIES, seeds=(42, 1, 2, 3, 4))
+
+
+@pytest.fixture(scope="module")
+def found(study):
+    return {section.key: section for section in sections(*study)}
+
+
+def numbers(text: str) -> list[int]:
+    return [int(each) for each in re.findall(r"\b\d+\b(?![.%])", text)]
+
+
+def test_sixteen_times_five_has_every_section(found):
+    assert list(found) == ALL
+
+
+def test_the_ranking_names_the_set_of_the_best(study, found):
+    ranking = study[1]["ranking"]
+    best = ranking[ranking["in_best_set"].astype(bool)]
+    finding = found["ranking"].finding
+    assert numbers(finding)[:2] == [16, len(best)]
+    assert all(name in finding for name in best["model"] + "/" + best["strategy"])
+
+
+def test_differences_are_counted_by_family(study, found):
+    for tables, family in (("effects", "strategy"), ("effects", "model"), ("comparisons", "all_pairs")):
+        table = study[1][tables]
+        of = table[(table["metric"] == "accuracy") & (table["effect" if tables == "effects" else "family"] == family)]
+        decided = int((of["verdict"] != "undecided").sum())
+        counted = f"{decided} are decided" if decided else "none is decided"
+        words = {"strategy": "pairs of strategies", "model": "pairs of models", "all_pairs": "pairs of configurations"}
+        assert re.search(rf"Of {len(of)} {words[family]}[^.]* {counted}\.", found["differences"].finding)
+
+
+def test_pairs_are_shown_by_their_adjusted_p(found):
+    (pairs,) = [shown for shown in found["differences"].tables if shown.name == "comparisons"]
+    column = list(pairs.head).index("adjusted p")
+    shown = [0.0 if row[column] == "< 0.001" else float(row[column]) for row in pairs.rows]
+    assert shown == sorted(shown)
+    assert len(pairs.rows) == 120 + 24 + 24
+
+
+def test_undecided_pairs_are_those_that_power_speaks_of(study, found):
+    table = study[1]["comparisons"]
+    pairs = table[(table["metric"] == "accuracy") & (table["family"] == "all_pairs")]
+    power = study[1]["power"][(pairs["verdict"] == "undecided").to_numpy()]
+    counts = [len(power), power["seeds_needed"].notna().sum(), power["units_needed"].notna().sum()]
+    assert numbers(found["power"].finding)[:3] == counts
+
+
+def test_claims_are_counted_under_their_heading_with_the_caution(study, found):
+    claims = found["claims"]
+    assert claims.title == HEADING
+    assert CAUTION in claims.finding
+    assert sum(numbers(claims.finding)[1:]) == 20
+    assert len(claims.tables[0].rows) == 20
+
+
+def test_every_table_has_its_caption(study, found):
+    under = captions(*study)
+    for section in found.values():
+        assert all(shown.caption == under[shown.name] for shown in section.tables)
+
+
+def test_long_tables_say_how_much_is_left_out(tmp_path):
+    sweep, tables = read(tmp_path, models=[f"m{number}" for number in range(11)], seeds=(1, 2, 3), per_class=(2, 2, 4))
+    (pairs,) = [shown for each in sections(sweep, tables) for shown in each.tables if shown.name == "comparisons"]
+    assert len(pairs.rows) == MOST_ROWS
+    assert pairs.left_out == 22 * 21 // 2 + 11 + 2 * (11 * 10 // 2) - MOST_ROWS
+
+
+def test_one_seed_has_no_section_that_needs_two(tmp_path):
+    sweep, tables = read(tmp_path, seeds=(1,))
+    assert [section.key for section in sections(sweep, tables)] == ["differences", "calibration", "claims"]
+    assert "Nothing is tested: that takes two seeds." in captions(sweep, tables)["comparisons"]
+
+
+def test_one_configuration_is_compared_with_nothing(tmp_path):
+    sweep, tables = read(tmp_path, models=("resnet18",), strategies=("full",))
+    assert [section.key for section in sections(sweep, tables)] == ["calibration", "ensembles", "variance", "claims"]
+
+
+def test_without_results_there_is_nothing_to_find(tmp_path):
+    plan = {"models": ("resnet18",), "strategies": ("full",), "seeds": (1,), "missing": [("resnet18", "full", 1)]}
+    sweep, tables = read(tmp_path, **plan)
+    assert [section.key for section in sections(sweep, tables)] == ["claims"]
+
+
+def test_what_left_the_families_is_not_ranked(tmp_path):
+    missing = [("resnet18", "full", seed) for seed in (1, 2, 3)]
+    sweep, tables = read(tmp_path, seeds=(42, 1, 2, 3, 4), missing=missing)
+    assert "Not ranked: 1 configuration, for want of seeds" in sections(sweep, tables)[0].finding
+
+
+@pytest.mark.parametrize(
+    ("plan", "method"),
+    [({}, "moderated variances, Holm's method"), ({"models": MODELS}, "step-down max-T")],
+)
+def test_the_caption_names_the_correction(tmp_path, plan, method):
+    assert method in captions(*read(tmp_path, **plan))["comparisons"]
+
+
+def test_groups_are_what_varies_where_there_are_groups(tmp_path):
+    caption = captions(*read(tmp_path, groups=[f"{name}" for name in range(6) for _ in range(17)]))["summary"]
+    assert "other seeds and other groups of test images of the same kind" in caption
