@@ -21,6 +21,7 @@ and no seed ever differs, too little was seen.
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -288,7 +289,10 @@ def _strategy_against_architecture(e: Evidence) -> Finding:
 
 
 BOOTSTRAP = f"{DRAWS:,} draws of the two-way bootstrap (seeds and test images), outside the family"
-BY_CHANCE = f"no interval: chance over {BOOTSTRAP}; supported from {SURE:g}, contradicted to {1 - SURE:.2g}"
+BY_CHANCE = (
+    f"no interval: share of {BOOTSTRAP}; supported where all parts hold in {SURE:g} of them, contradicted where one "
+    f"fails in all but {1 - SURE:.2g}, shared by the parts"
+)
 
 
 def _chance(holds: npt.NDArray[np.bool_], fails: npt.NDArray[np.bool_], names: Sequence[str]) -> Finding:
@@ -319,8 +323,8 @@ def _ranking_changes(e: Evidence) -> Finding:
         reason=f"{pairs[most]} swap places in {swapped[:, most].mean():.1%} of the draws, "
         f"the whole order is the same in {chance(same):.1%}",
         bounds=Bounds(estimate=float(rank_correlation(*means)[0]), low=float(low), high=float(high)),
-        interval=f"{LEVEL:.0%} percentiles of {BOOTSTRAP}; the verdict goes by the chance: one pair swaps in {SURE:g} "
-        f"of them, or all keep their order in as many",
+        interval=f"{LEVEL:.0%} percentiles of {BOOTSTRAP}; the verdict goes by the draws: one pair swaps in all but "
+        f"{1 - SURE:.2g} of them, shared by the pairs, or all keep their order in {SURE:g}",
     )
 
 
@@ -419,7 +423,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         number=1,
         statement="The strategy matters more for accuracy than the architecture.",
-        unit="log ratio of variances",
+        unit="natural log of the ratio of variances, strategy over architecture",
         configurations=GRID,
         finding=_strategy_against_architecture,
     ),
@@ -475,7 +479,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         number=8,
         statement="Psycho-Crazy has the highest F1 of all classes in every configuration.",
-        unit="chance",
+        unit="share of draws",
         configurations=GRID,
         finding=_psycho_crazy_first,
         classes=(PSYCHO,),
@@ -525,7 +529,7 @@ CLAIMS: tuple[Claim, ...] = (
         number=13,
         statement="ResNet-18 under partial fine-tuning is the best trade of accuracy for time: on the Pareto front of "
         "accuracy and seconds per epoch.",
-        unit="chance",
+        unit="share of draws",
         configurations=GRID,
         finding=_resnet18_partial_on_the_front,
         needs=("training",),
@@ -565,7 +569,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         number=18,
         statement="ViT-B/16's recall of Psycho-Crazy rises from the linear probe to full to progressive.",
-        unit="chance",
+        unit="share of draws",
         configurations=_of([VIT_B], [LP, FT, PG]),
         finding=_psycho_crazy_recall_rises,
         classes=(PSYCHO,),
@@ -616,10 +620,15 @@ def _row(claim: Claim, finding: Finding) -> dict[str, Any]:
         "unit": claim.unit,
         "low": finding.bounds.low,
         "high": finding.bounds.high,
-        "interval": finding.interval,
+        "interval": _typeset(finding.interval),
         "verdict": finding.verdict,
-        "reason": finding.reason,
+        "reason": _typeset(finding.reason),
     }
+
+
+def _typeset(text: str) -> str:
+    """Return a text with true minus signs before numbers, and a space before the sign of percent."""
+    return re.sub(r"(?<=\d)%", " %", re.sub(r"(?<!\w)-(?=\d)", "−", text))
 
 
 def _stop(claim: Claim, sweep: Sweep, evidence: Evidence | None) -> Finding | None:
@@ -779,8 +788,8 @@ def _why(verdict: str, judged: Sequence[Judged], against: Judged) -> str:
     if all(math.isnan(each.bounds.low) for each in still):
         return f"too little varies to judge {names}"
     if len(still) == len(judged) > 1:
-        return f"none of {len(judged)} differences told from {against.part.region.border}"
-    return f"not told from {against.part.region.border}: {names}"
+        return f"none of {len(judged)} differences can be told apart from {against.part.region.border}"
+    return f"cannot be told apart from {against.part.region.border}: {names}"
 
 
 def _beside(shown: Judged, judged: Sequence[Judged]) -> str:

@@ -243,22 +243,28 @@ def chance(holds: Bools) -> float:
 def chance_verdict(holds: Bools, fails: Bools) -> str:
     """Return the verdict on a claim that needs all of its parts, from draws in which each holds, or its contrary does.
 
-    Both are (draws, parts). Supported where all hold in `SURE` of the draws, contradicted where one or another fails
-    in as many; a tie is neither. The chance that all hold falls with every further part, sure or not: a claim of many
-    parts is the easier to contradict.
+    Both are (draws, parts). Supported where all hold in `SURE` of the draws. Contradicted where one and the same part
+    fails in so many that only `1 - SURE`, shared by the parts, do not: that some part fails, noise alone brings about
+    where there are many. A tie is neither.
     """
     if chance(holds) >= SURE:
         return SUPPORTED
-    return CONTRADICTED if chance(~fails) <= 1 - SURE else UNDECIDED
+    return CONTRADICTED if _one_surely(fails) else UNDECIDED
+
+
+def _one_surely(true: Bools) -> bool:
+    """Return whether one column of (draws, parts) is true in nearly all draws, whichever of them was looked at."""
+    draws, parts = true.shape
+    return bool(true.sum(axis=0).max() >= draws * (1 - (1 - SURE) / parts) - 1e-9)
 
 
 def swap_verdict(same: Bools, swapped: Bools) -> str:
     """Return the verdict on a change of order, from draws in which pairs keep theirs, or swap: (draws, pairs) each.
 
-    Supported where one and the same pair swaps in `SURE` of the draws: that some pair does, noise alone brings about.
-    Contradicted where all keep their order in as many.
+    Supported where one and the same pair swaps in all draws but `1 - SURE`, shared by the pairs: that some pair does,
+    noise alone brings about. Contradicted where all keep their order in `SURE` of them.
     """
-    if swapped.mean(axis=0).max() >= SURE:
+    if _one_surely(swapped):
         return SUPPORTED
     return CONTRADICTED if chance(same) >= SURE else UNDECIDED
 

@@ -5,74 +5,195 @@ from collections.abc import Mapping
 import pandas as pd
 
 from sweep.claims import CAUTION
-from sweep.frames import Sweep
+from sweep.frames import Sweep, TestOutcomes
 from sweep.report.words import count
+from sweep.statistics import count_units
 from sweep.statistics.comparisons import FEWEST_FOR_POSTERIOR
+
+SINGLE = "Each interval stands by itself, with no correction for the number of rows."
+NOMINAL = (
+    "The 5 % are nominal: in simulations up to 7 % at five seeds and 10 % at three, and not known at two "
+    "(docs/simulations.md)."
+)
+EFFICIENCY = (
+    "Means over seeds, of the epochs' means where they are per epoch; no intervals. Times are those of the hardware "
+    "that was used; training seconds and images per second are those of the training steps alone. Peak memory is the "
+    "card's, or on a CPU the whole process's, Python and its libraries included."
+)
 
 
 def captions(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     """Return the caption of every table of `all_tables` by its name."""
-    n_images = int(sweep.class_counts["test"].sum())
-    images = "test images" if sweep.groups is None else "groups of test images"
-    here = f"On {count(n_images, 'test image')}" + ("" if sweep.groups is None else ", those of a group counted as one")
-    seed = "the 95 % seed interval, Student's t: other seeds, these same test images"
-    total = f"Total interval, 95 %: other seeds and other {images} of the same kind"
-    alone = f"with a single seed, other {images} alone"
-    single = "Each interval stands by itself, with no correction for the number of rows."
-    training = _training(sweep)
-    family = (
-        f"a − b, on the same {images}; of accuracy and F1 in points, of the loss in nats. Seed interval: {seed[4:]}. "
-        f"{total}; {alone}; of that one row, not corrected. p is that row's too."
-    )
-    verdict = (
-        "Better and worse go by the adjusted p, at 5 %: called different anywhere in the family without being so in at "
-        f"most 5 % of sweeps ({_method(tables)}). Undecided is not equal: beside it stands the smallest difference "
-        "that the family could have shown."
-        if tables["comparisons"]["p"].notna().any()
-        else "Nothing is tested: that takes two seeds."
-    )
+    words = _Words(sweep, tables)
     found = {
-        "summary": f"{here}. ±: half {seed}. {total}; {alone}. {single} {training}",
-        "per_class": f"{here}. ±: half {seed}. {total}; {alone}. Of precision and recall the means over seeds. "
-        f"{single} {training}",
-        "confusion": f"{here}. Means over seeds, with the standard deviation over seeds; no intervals.",
-        "comparisons": f"{family} A family is all rows of one metric under one family's name. {verdict} {training}",
-        "effects": f"{family} Strategies: means over all models; models: means over all strategies; model × strategy: "
-        "how far one configuration is from what its model's and its strategy's means say. Each effect of one metric is "
-        f"a family by itself. {verdict} {training}",
-        "ranking": f"{here}. May be the best: the 95 % set that holds the configuration which is best with other seeds "
-        f"on other {images} of the same kind. Rank: the 95 % interval of a configuration's rank there, 1 being the "
-        f"best. Both are corrected for a configuration's rivals ({_method(tables)}), not for the number of rows. "
-        "Validation accuracy has no part in either. The highest test accuracy was found on the images that measure it, "
-        f"and is optimistic. {training}",
-        "power": f"Of test accuracy, in points. SD: standard deviations behind a difference, of one seed, of one of "
-        f"the {images}, and of one seed on one of them. Seeds that would decide it: on these {images}, if the gap is "
-        "what it seems; the other column: with these seeds. Corrected for all pairs. Estimates, without intervals.",
-        "variance": f"{here}. Standard deviations of one trial's test accuracy, in points. Seeds: between trials on "
-        "this test set (χ² interval). Seeds, endless test set, and test images: the two components behind it "
-        f"(modified large-sample intervals, Ting et al. 1990). {single}",
-        "calibration": f"{here}. {total}; {alone}. Calibration error: debiased, root mean square (Kumar et al. 2019). "
-        "AURC: area under the risk-coverage curve. ECE: the usual plug-in figure, biased upwards, for comparison with "
-        f"other work; ± is half {seed}. {single} {training}",
-        "ensembles": f"{here}. One model a configuration, which averages its seeds' probabilities: not a mean over "
-        f"seeds. Interval, 95 %: other {images} alone; another set of seeds would make another ensemble. {single}",
-        "efficiency": "Means over seeds, of the epochs' means where they are per epoch; no intervals. Times are those "
-        "of this hardware.",
-        "claims": f"The claims that rest on intervals are one family at 95 %; each row says which interval it has, and "
-        f"what it covers. {CAUTION} {training}",
-        "trials": "One row a trial; nothing is averaged.",
+        "summary": words.summary(),
+        "per_class": words.per_class(),
+        "confusion": f"{words.here}. Means over seeds; no intervals.",
+        "comparisons": words.comparisons(),
+        "effects": words.effects(),
+        "ranking": words.ranking(),
+        "power": words.power(),
+        "variance": words.variance(),
+        "calibration": words.calibration(),
+        "ensembles": words.ensembles(),
+        "efficiency": EFFICIENCY,
+        "claims": words.claims(),
+        "trials": "One row a trial, nothing averaged; accuracies are fractions, the loss is in nats.",
     }
     return {name: found[name] for name in tables}
 
 
-def _training(sweep: Sweep) -> str:
-    if sweep.imported:
-        return "What of the training images varied is not known."
-    return "The training images were the same in every trial: nothing here tells what others would change."
+class _Words:
+    """The sentences that depend on the sweep: on its images, its seeds and how many configurations are compared."""
+
+    def __init__(self, sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> None:
+        self._tables = tables
+        parts = sweep.class_counts.sum()
+        n_images = int(parts["test"])
+        self.images = "test images" if sweep.groups is None else "groups of test images"
+        self.here = f"On {count(n_images, 'test image')}"
+        if sweep.groups is not None and (outcomes := _some_outcomes(sweep)) is not None:
+            n_groups = count_units(n_images, sweep.groups_of(outcomes))
+            self.here += f" in {count(n_groups, 'group')}, each of which counts as one"
+        self.several = any(len(each.records) > 1 for each in sweep.configurations)
+        self.n_validation = int(parts["validation"])
+        self.chosen = not sweep.imported
+        self.training = (
+            "What of the training images varied is not known."
+            if sweep.imported
+            else "The training images were the same in every trial: nothing here tells what others would change."
+        )
+        self.total = (
+            f"Total interval, 95 %: where the mean over all seeds and all {self.images} of this kind lies"
+            if self.several
+            else f"Total interval, 95 %: where this seed's mean over all {self.images} of this kind lies"
+        )
+
+    def summary(self) -> str:
+        validation = f" Validation accuracy: on {count(self.n_validation, 'image')}, without interval"
+        validation += ", and optimistic, since these images chose the epoch." if self.chosen else "."
+        return (
+            f"{self._seeds()} {self.total}.{self._narrower()} Calibration error: debiased (Kumar et al. 2019). ECE: "
+            f"seeds alone, biased upwards.{validation if self.n_validation else ''} {SINGLE} {self.training}"
+        )
+
+    def per_class(self) -> str:
+        return (
+            f"{self._seeds()} {self.total}; blank where nothing varied. Precision and recall: means over seeds. "
+            f"{SINGLE} {self.training}"
+        )
+
+    def comparisons(self) -> str:
+        return (
+            f"a − b, on the same {self.images}. {self._difference()} A family is all rows of one metric under one "
+            "name: all pairs, strategies within a model, models within a strategy. Each has its own 5 %, and none is "
+            f"corrected for the others: use the one chosen beforehand. {self._verdict()} {self.training}"
+        )
+
+    def effects(self) -> str:
+        return (
+            "Strategies: a − b of means over all models; models: a − b of means over all strategies; model × "
+            "strategy: how far one configuration lies above what its model's and its strategy's means say together "
+            f"(below where negative). {self._difference()} Each of the three effects, in each metric, is a family by "
+            f"itself, not corrected for the others. {self._verdict()} {self.training}"
+        )
+
+    def ranking(self) -> str:
+        method = "by one-sided max-T on draws of the variances' posterior" if self._large else "by Holm's method"
+        validation = (
+            f"Validation accuracy: mean over seeds on {count(self.n_validation, 'image')}; it has no part in them. "
+        )
+        return (
+            f"Test accuracy: mean over seeds. {self.here}. May be the best: the set that holds, with 95 % confidence, "
+            f"the configuration which is best over all seeds and all {self.images} of this kind. Rank: 95 % interval "
+            f"of a configuration's place there, 1 being the best. Both are corrected for its rivals ({method}), not "
+            "for the number of rows; the set is one-sided and ranks spend half their error on each side, so that 'no' "
+            f"and a rank from 1 can meet. {validation if self.n_validation else ''}The highest test accuracy was "
+            f"found on the images that measure it, and is optimistic. {self.training}"
+        )
+
+    def power(self) -> str:
+        return (
+            "Of test accuracy, in points; estimates, without intervals. SD: standard deviations behind a difference, "
+            f"of one seed, of one of the {self.images}, and of one seed on one of them; 0.0 where no more than the "
+            "others explain was seen. Needed: how many in all would bring the gap, if it is what it seems, to what "
+            "all pairs together ask for, the other number staying as it is. Of decided pairs nothing is asked."
+        )
+
+    def variance(self) -> str:
+        return (
+            f"{self.here}. Test accuracy, in points. Seeds: standard deviation between trials on this test set (χ² "
+            "interval); its variance is that of the next row, what trials would differ by on an endless test set, and "
+            "a part that is there because the test set is finite (last column, a point estimate). "
+            f"{self.images.capitalize()}: standard deviation between them of the chance to be right. The components' "
+            f"intervals are modified large-sample ones (Ting et al. 1990). 95 % each. {SINGLE}"
+        )
+
+    def calibration(self) -> str:
+        return (
+            f"{self._seeds()} {self.total}. Calibration error: root of the debiased mean square in at most 15 bins "
+            "(Kumar et al. 2019). AURC: area under the risk-coverage curve, by a jackknife. ECE: the usual plug-in "
+            f"figure, biased upwards, for comparison with other work; its ± is of the seeds alone. {SINGLE} "
+            f"{self.training}"
+        )
+
+    def ensembles(self) -> str:
+        return (
+            f"{self.here}. One model a configuration, which averages its seeds' probabilities: not a mean over seeds. "
+            f"Interval, 95 %: its accuracy on all {self.images} of this kind; another set of seeds would make another "
+            f"ensemble. Nothing is tested. {SINGLE}"
+        )
+
+    def claims(self) -> str:
+        return (
+            "C2 to C6, C9 to C12, C14 to C17, C19 and C20, as far as they can be tested, are one family: their "
+            "intervals all hold together at 95 %. C1 has a 95 % interval of its own; C7, C8, C13 and C18 go by how "
+            "often the draws of a bootstrap bear them out; none of these is corrected for the others. Each row says "
+            f"what its interval covers. {CAUTION} {self.training}"
+        )
+
+    @property
+    def _large(self) -> bool:
+        return int(self._tables["ranking"]["in_best_set"].notna().sum()) >= FEWEST_FOR_POSTERIOR
+
+    def _seeds(self) -> str:
+        if not self.several:
+            return f"{self.here}, one seed: nothing is known of other seeds."
+        return (
+            f"{self.here}, means over the completed seeds. ±: half the 95 % seed interval (Student's t), where the "
+            "mean over all seeds lies on these same images."
+        )
+
+    def _narrower(self) -> str:
+        if not self.several:
+            return ""
+        return " It can be the narrower of the two where images add little, having more degrees of freedom."
+
+    def _difference(self) -> str:
+        unit = "Accuracy and F1 in points, loss in nats (the smaller is the better)."
+        if not self.several:
+            return f"{unit} {self.total}, {self.images} alone; of that row, not corrected."
+        return (
+            f"{unit} Seed interval: 95 %, Student's t, that row's seeds on these same images. {self.total}; its seed "
+            "variance is estimated from all configurations together, so that it can be the narrower one. It and p are "
+            "of that row, not corrected; rows without p, whose configurations have too few seeds in common with the "
+            "others, use their own variances."
+        )
+
+    def _verdict(self) -> str:
+        if not self._tables["comparisons"]["p"].notna().any():
+            return "Nothing is tested: that takes two seeds."
+        method = (
+            "step-down max-T on draws of the variances' posterior"
+            if self._large
+            else "moderated variances, Holm's method"
+        )
+        return (
+            "Better and worse go by the adjusted p, at 5 %: the chance to call any two different in the family that "
+            f"are not ({method}). {NOMINAL} Undecided is not equal: beside it stands what a difference had to reach "
+            "to be shown, without the step-down, by which a decided one can be a little smaller."
+        )
 
 
-def _method(tables: Mapping[str, pd.DataFrame]) -> str:
-    compared = int(tables["ranking"]["in_best_set"].notna().sum())
-    if compared < FEWEST_FOR_POSTERIOR:
-        return "moderated variances, Holm's method"
-    return "step-down max-T on draws of the variances' posterior"
+def _some_outcomes(sweep: Sweep) -> TestOutcomes | None:
+    return next((each.outcomes for each in sweep.configurations if each.records), None)

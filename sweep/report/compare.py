@@ -54,9 +54,8 @@ def _in_words(sweep: Sweep, matrices: Matrices, a: Configuration, b: Configurati
         "beforehand, not corrected for others)."
     )
     if row["verdict"] == "undecided":
-        squares = matrices.model("accuracy").squares
-        parts = components(squares, contrast)
-        critical = critical_value(matrices.model("accuracy").family(contrast[None], LEVEL), 0)
+        squares, family = matrices.model("accuracy").squares, matrices.model("accuracy").family(contrast[None], LEVEL)
+        parts, critical = components(squares, contrast, float(family.standard_error[0])), critical_value(family, 0)
         decision = what_decides(row["difference"], parts, squares.n_seeds, squares.n_units, critical)
         all_images = len(sweep.split_file.images)
         # Folds test every image once; groups, where there are any, grow in the same proportion.
@@ -74,7 +73,7 @@ def _advice(difference: float, decision: Decision, folds: float, all_images: int
         return f"If the gap is what it seems, about {seeds} would decide it; no number of them decides {limit}."
     by_folds = f"{FOLDS} folds, which test all {all_images:,} images,"
     if abs(difference) >= folds:
-        return f"More seeds alone will not decide {limit}; {by_folds} would."
+        return f"More seeds alone will not decide {limit}; if it is what it seems, {by_folds} would."
     return (
         f"More seeds alone will not decide {limit}, and with {by_folds} a gap would have to be "
         f"{100 * folds:.1f} points."

@@ -39,7 +39,16 @@ RANKING_COLUMNS = [
 ]
 POWER_COLUMNS = [
     *("model_a", "strategy_a", "model_b", "strategy_b", "n_seeds", "units", "n_units", "difference"),
-    *("seed_sd", "image_sd", "residual_sd", "smallest_detectable", "limit_of_seeds", "seeds_needed", "units_needed"),
+    *(
+        "verdict",
+        "seed_sd",
+        "image_sd",
+        "residual_sd",
+        "smallest_detectable",
+        "limit_of_seeds",
+        "seeds_needed",
+        "units_needed",
+    ),
 ]
 
 Row = dict[str, Any]
@@ -96,16 +105,20 @@ def judge(matrices: Matrices, metric: str, contrasts: Floats) -> list[Row]:
 
 
 def _judged(family: Family, place: int, metric: str) -> Row:
-    difference, p_adjusted = float(family.difference[place]), float(family.p_adjusted[place])
     return {
-        "difference": difference,
+        "difference": float(family.difference[place]),
         "total_ci_low": family.low[place],
         "total_ci_high": family.high[place],
         "p": family.p[place],
-        "p_adjusted": p_adjusted,
-        "verdict": verdict(difference, p_adjusted, metric),
+        "p_adjusted": float(family.p_adjusted[place]),
+        "verdict": verdict_of(family, place, metric),
         "smallest_detectable": family.smallest_detectable[place],
     }
+
+
+def verdict_of(family: Family, place: int, metric: str) -> str:
+    """Return better, worse or undecided, of a against b: of one contrast of a family."""
+    return verdict(float(family.difference[place]), float(family.p_adjusted[place]), metric)
 
 
 def verdict(difference: float, p_adjusted: float, metric: str) -> str:
@@ -147,7 +160,8 @@ def effects(matrices: Matrices | None) -> pd.DataFrame:
     """Return main effects and interaction, where every model was trained under every strategy.
 
     Of strategies: pairs of means over all models; of models: pairs of means over all strategies; interaction: how far
-    one cell (model a, strategy b) is from what the two main effects say. Each of the three is a family by itself.
+    one cell (model a, strategy b) is from what the two main effects say; with two models or two strategies half of
+    the cells say the same with the other sign, and are left out. Each of the three is a family by itself.
     """
     grid = None if matrices is None else _grid(matrices.configurations)
     if matrices is None or grid is None:
@@ -187,6 +201,8 @@ def _grid(configurations: Sequence[Configuration]) -> dict[str, Named] | None:
             - of_model[models.index(each.model)]
             - of_strategy[strategies.index(each.strategy)]
             for each, cell in zip(configurations, own, strict=True)
+            if not (len(models) == 2 and each.model == models[1])
+            and not (len(strategies) == 2 and each.strategy == strategies[1])
         }
     return effects
 
@@ -221,8 +237,9 @@ def ranking(sweep: Sweep, matrices: Matrices | None) -> pd.DataFrame:
 def power(matrices: Matrices | None) -> pd.DataFrame:
     """Return one row a pair: the components of its accuracy difference's variance, and what would decide it.
 
-    `limit_of_seeds` is the smallest difference that any number of seeds could show on these test images; blank
-    `seeds_needed` or `units_needed`: no number suffices. Corrected for all pairs.
+    `limit_of_seeds` is the smallest difference that any number of seeds could show on these test images. Of an
+    undecided pair, `seeds_needed` and `units_needed` count those that are there too; blank: no number suffices. A
+    decided pair has neither. Corrected for all pairs.
     """
     if matrices is None or matrices.n_seeds < 2 or len(matrices.configurations) < 2:
         return pd.DataFrame(columns=POWER_COLUMNS)
@@ -231,16 +248,17 @@ def power(matrices: Matrices | None) -> pd.DataFrame:
     family, squares = model.family(contrasts, LEVEL), model.squares
     rows = []
     for place, (a, b) in enumerate(itertools.combinations(matrices.configurations, 2)):
-        parts = components(squares, contrasts[place])
-        critical = critical_value(family, place)
-        decision = what_decides(float(family.difference[place]), parts, squares.n_seeds, squares.n_units, critical)
+        difference, word = float(family.difference[place]), verdict_of(family, place, "accuracy")
+        parts = components(squares, contrasts[place], float(family.standard_error[place]))
+        decision = what_decides(difference, parts, squares.n_seeds, squares.n_units, critical_value(family, place))
+        needed = {"seeds_needed": decision.seeds, "units_needed": decision.images} if word == "undecided" else {}
         rows.append(
             _pair(a, b)
-            | {"n_seeds": squares.n_seeds, "n_units": squares.n_units, "difference": family.difference[place]}
+            | {"n_seeds": squares.n_seeds, "n_units": squares.n_units, "difference": difference, "verdict": word}
             | {"units": "images" if matrices.groups is None else "groups"}
             | {"seed_sd": parts.seed**0.5, "image_sd": parts.image**0.5, "residual_sd": parts.residual**0.5}
             | {"smallest_detectable": family.smallest_detectable[place], "limit_of_seeds": decision.limit}
-            | {"seeds_needed": decision.seeds, "units_needed": decision.images}
+            | needed
         )
     return pd.DataFrame(rows, columns=POWER_COLUMNS).astype({"seeds_needed": "Int64", "units_needed": "Int64"})
 

@@ -136,8 +136,8 @@ def _mixed(sweep: Sweep) -> Iterator[Note]:
 def _shared_device(sweep: Sweep) -> Iterator[Note]:
     shared = sum(bool(record.efficiency.get("shared_device")) for record in sweep.completed)
     if shared:
-        text = f"{count(shared, 'trial', 'trials')} shared the device with others: times and images per second are "
-        yield Note(code="shared-device", text=text + "lower bounds of what a free device does.")
+        text = f"{count(shared, 'trial', 'trials')} shared the device with others: their times are longer, and images "
+        yield Note(code="shared-device", text=text + "per second fewer, than on a device by itself.")
 
 
 def _data(sweep: Sweep) -> Iterator[Note]:

@@ -32,7 +32,7 @@ from sweep.report.files import write_tables
 from sweep.report.notes import notes
 from sweep.report.sections import sections
 from sweep.report.tables import all_tables
-from sweep.report.words import number, plus_minus, total_range
+from sweep.report.words import count, listed, number, plus_minus, total_range
 
 PARTS = ("train", "validation", "test")
 TEMPLATES = Path(__file__).parent / "templates"
@@ -70,7 +70,7 @@ def render(sweep: Sweep, tables: Mapping[str, pd.DataFrame], written: datetime) 
         lstrip_blocks=True,
     )
     environment.filters |= {"fixed": number, "json_data": json_data}
-    environment.globals |= {"plus_minus": plus_minus, "total_range": total_range}
+    environment.globals |= {"plus_minus": plus_minus, "total_range": total_range, "count": count}
     plotly, script = get_plotlyjs(), (TEMPLATES / "page.js").read_text(encoding="utf-8")
     return environment.get_template("report.html").render(
         sweep=sweep,
@@ -116,18 +116,26 @@ def headline(sweep: Sweep, summary: pd.DataFrame, ranking: pd.DataFrame) -> dict
 
 
 def _rivals(best: str, ranking: pd.DataFrame) -> str:
-    """Say which configurations may be better on test images like these than the one that is best on validation."""
+    """Say which configurations may be the best on images like these, and whether the best on validation is of them."""
     names = ranking["model"] + "/" + ranking["strategy"]
+    compared = ranking["in_best_set"].notna()
     may = [name for name, stays in zip(names, ranking["in_best_set"].fillna(False), strict=True) if stays]
     if not may:
         return "One seed cannot tell whether it is better than the next ones."
     others = [name for name in may if name != best]
-    of = "the 95 % set of the best by their test images, seeds and images varied"
+    of = f"95 % confidence set of {compared.sum()}, seeds and test images varied"
+    left = [name for name in names[~compared] if name != best]
+    rest = f" Not ranked, for want of seeds in common: {listed(left)}." if left else ""
+    if best not in list(names[compared]):
+        return (
+            f"It is not ranked, for want of seeds in common with the others; of those {listed(may)} may be the best."
+            + rest
+        )
     if best not in may:
-        return f"Yet it is not among those that may be the best there: {', '.join(others)} ({of})."
+        return f"Yet by the test images it is not among those that may be the best: {', '.join(others)} ({of}).{rest}"
     if not others:
-        return f"No other may be as good ({of})."
-    return f"As good or better may be {', '.join(others)} ({of})."
+        return f"No other stays in the set of those that may be the best ({of}).{rest}"
+    return f"It may be the best; so may {listed(others, 20)} ({of}).{rest}"
 
 
 def provenance(sweep: Sweep) -> dict[str, Any]:

@@ -12,7 +12,8 @@ Row = dict[str, Any]
 DISPLAYED = (
     ("accuracy", "accuracy (%)", 100, 1),
     ("f1_macro", "macro F1 (%)", 100, 1),
-    ("loss", "loss", 1, 3),
+    ("f1_weighted", "weighted F1 (%)", 100, 1),
+    ("loss", "loss (nats)", 1, 3),
 )
 """(metric, title, factor, decimals) of the metrics that the summary shows with both intervals."""
 FAMILIES = {
@@ -20,7 +21,8 @@ FAMILIES = {
     "strategies_within_model": "strategies within a model",
     "models_within_strategy": "models within a strategy",
 }
-EFFECTS = {"strategy": "strategy", "model": "model", "interaction": "model × strategy"}
+EFFECTS = {"strategy": "strategies", "model": "models", "interaction": "model × strategy"}
+ABOVE_BELOW = {"better": "better than expected", "worse": "worse than expected"}
 
 
 def readable(name: str, table: pd.DataFrame) -> pd.DataFrame:
@@ -37,9 +39,13 @@ def _summary(table: pd.DataFrame) -> pd.DataFrame:
         for metric, title, scale, digits in DISPLAYED:
             words[title] = plus_minus(row, metric, scale, digits)
             words[f"{title}, total interval"] = total_range(row, metric, scale, digits)
-        words["trainable (%)"] = number(row["percent_trainable"], 2)
-        words["epochs"] = number(row["epochs_run_mean"], 1)
-        words["s/epoch"] = number(row["seconds_per_epoch_mean"], 1)
+        words["calibration error (%)"] = number(100 * row["calibration_error"], 1)
+        words["calibration error (%), total interval"] = total_range(row, "calibration_error", 100, 1)
+        words["ECE (%)"] = plus_minus(row, "ece", 100, 1)
+        words["validation accuracy (%)"] = number(100 * row["validation_accuracy_mean"], 1)
+        words["trainable parameters, last epoch (%)"] = number(row["percent_trainable"], 2)
+        words["epochs run"] = number(row["epochs_run_mean"], 1)
+        words["training seconds an epoch"] = number(row["seconds_per_epoch_mean"], 1)
         rows.append(words)
     return pd.DataFrame(rows)
 
@@ -61,41 +67,36 @@ def _per_class(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _comparisons(table: pd.DataFrame) -> pd.DataFrame:
-    return _of(
-        table,
-        lambda row: (
-            {
-                "metric": row["metric"],
-                "family": FAMILIES[row["family"]],
-                "a": f"{row['model_a']}/{row['strategy_a']}",
-                "b": f"{row['model_b']}/{row['strategy_b']}",
-            }
-            | _tested(row)
-        ),
-    )
+    def words(row: Mapping[Any, Any]) -> Row:
+        sides = {side: f"{row[f'model_{side}']}/{row[f'strategy_{side}']}" for side in "ab"}
+        family = {"metric": row["metric"], "family": FAMILIES[row["family"]]}
+        return family | sides | {"a is": row["verdict"]} | _tested(row)
+
+    return _of(table, words)
 
 
 def _effects(table: pd.DataFrame) -> pd.DataFrame:
-    return _of(
-        table,
-        lambda row: (
-            {"metric": row["metric"], "effect": EFFECTS[row["effect"]], "a": row["a"], "b": row["b"]} | _tested(row)
-        ),
-    )
+    def words(row: Mapping[Any, Any]) -> Row:
+        if row["effect"] == "interaction":
+            sides = {"a": f"{row['a']}/{row['b']}", "b": "", "a is": ABOVE_BELOW.get(row["verdict"], row["verdict"])}
+        else:
+            sides = {"a": row["a"], "b": row["b"], "a is": row["verdict"]}
+        return {"metric": row["metric"], "effect": EFFECTS[row["effect"]]} | sides | _tested(row)
+
+    return _of(table, words)
 
 
 def _tested(row: Mapping[Any, Any]) -> Row:
     """A difference with all that is known of it: in points, or of the loss in nats."""
     scale, digits = (1, 3) if row["metric"] == "loss" else (100, 1)
     return {
-        "seeds": str(row["n_seeds"]),
         "difference": number(row["difference"] * scale, digits),
-        "seed interval": span(row["ci_low"], row["ci_high"], scale, digits),
         "total interval": span(row["total_ci_low"], row["total_ci_high"], scale, digits),
-        "p": chance(row["p"]),
+        "seed interval": span(row["ci_low"], row["ci_high"], scale, digits),
         "adjusted p": chance(row["p_adjusted"]),
-        "a is": row["verdict"],
-        "could have shown": number(row["smallest_detectable"] * scale, digits),
+        "had to reach": number(row["smallest_detectable"] * scale, digits),
+        "p": chance(row["p"]),
+        "seeds": str(row["n_seeds"]),
     }
 
 
@@ -113,8 +114,10 @@ def _ranking(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _power(table: pd.DataFrame) -> pd.DataFrame:
-    def needed(value: Any) -> str:
-        return "no number" if pd.isna(value) else f"{value:,}"
+    def needed(row: Mapping[Any, Any], unit: str) -> str:
+        if row["verdict"] != "undecided":
+            return "decided"
+        return "no number" if pd.isna(row[unit]) else f"{row[unit]:,}"
 
     return _of(
         table,
@@ -122,13 +125,13 @@ def _power(table: pd.DataFrame) -> pd.DataFrame:
             "a": f"{row['model_a']}/{row['strategy_a']}",
             "b": f"{row['model_b']}/{row['strategy_b']}",
             "difference": number(100 * row["difference"], 1),
+            "had to reach": number(100 * row["smallest_detectable"], 1),
+            "seeds needed": needed(row, "seeds_needed"),
+            f"{row['units']} needed": needed(row, "units_needed"),
+            "limit with unlimited seeds": number(100 * row["limit_of_seeds"], 1),
             "SD of seeds": number(100 * row["seed_sd"], 1),
             "SD of images": number(100 * row["image_sd"], 1),
             "SD of the rest": number(100 * row["residual_sd"], 1),
-            "could have shown": number(100 * row["smallest_detectable"], 1),
-            "with endless seeds": number(100 * row["limit_of_seeds"], 1),
-            "seeds that would decide it": needed(row["seeds_needed"]),
-            f"{row['units']} that would decide it": needed(row["units_needed"]),
         },
     )
 
@@ -141,8 +144,8 @@ def _variance(table: pd.DataFrame) -> pd.DataFrame:
             "source": row["source"],
             "trials": str(row["n"]),
             "SD (points)": number(row["sd"] * 100, 1),
-            "95 % interval": span(row["sd_low"], row["sd_high"], 100),
-            "of it the test set's being finite (%)": number(row["share_of_test_set"] * 100, 0),
+            "95 % interval": "" if row["sd_high"] == 0 else span(row["sd_low"], row["sd_high"], 100),
+            "share of the variance due to the finite test set (%)": number(row["share_of_test_set"] * 100, 0),
         },
     )
 
@@ -172,7 +175,7 @@ def _ensembles(table: pd.DataFrame) -> pd.DataFrame:
             "configuration": _name(row),
             "seeds in it": str(row["n_seeds"]),
             "accuracy (%)": number(100 * row["accuracy"], 1),
-            "other test images": span(row["accuracy_images_ci_low"], row["accuracy_images_ci_high"], 100),
+            "accuracy (%), 95 % interval": span(row["accuracy_images_ci_low"], row["accuracy_images_ci_high"], 100),
             "mean of its single models (%)": number(100 * row["single_accuracy_mean"], 1),
             "loss (nats)": number(row["loss"], 3),
             "mean loss of its single models": number(row["single_loss_mean"], 3),
@@ -203,6 +206,27 @@ def _claims(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def _efficiency(table: pd.DataFrame) -> pd.DataFrame:
+    return _of(
+        table,
+        lambda row: {
+            "configuration": _name(row),
+            "seeds": str(row["n_seeds"]),
+            "epochs run": number(row["epochs_run_mean"], 1),
+            "training seconds": number(row["training_seconds_mean"], 1),
+            "training seconds an epoch": number(row["seconds_per_epoch_mean"], 2),
+            "training, images/s": number(row["images_per_second_mean"], 1),
+            "evaluation, images/s": number(row["eval_images_per_second_mean"], 1),
+            "latency of one image (ms)": number(row["latency_ms_mean"], 2),
+            "peak memory (MiB)": number(row["peak_memory_bytes_mean"] / 2**20, 0),
+            "parameters (millions)": number(row["parameters_mean"] / 1e6, 1),
+            "trainable parameters, last epoch (%)": number(row["percent_trainable"], 2),
+            "GFLOPs an image": number(row["flops_per_image_mean"] / 1e9, 2),
+            "shared device": {True: "yes", False: "no"}.get(row["shared_device"], ""),
+        },
+    )
+
+
 READERS: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "summary": _summary,
     "per_class": _per_class,
@@ -214,6 +238,7 @@ READERS: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "calibration": _calibration,
     "ensembles": _ensembles,
     "claims": _claims,
+    "efficiency": _efficiency,
 }
 
 

@@ -4,28 +4,20 @@ ranking ─ differences ─ what would decide the rest ─ calibration ─ ensem
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from sweep.claims import CAUTION, HEADING
 from sweep.frames import Sweep
 from sweep.report.captions import captions
-from sweep.report.readable import readable
-from sweep.report.words import count, number, span
+from sweep.report.readable import FAMILIES, readable
+from sweep.report.words import between, count, listed, number
 from sweep.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED
 
-EFFECTS_IN_WORDS = {
-    "strategy": ("pair of strategies, over all models,", "pairs of strategies, over all models,"),
-    "model": ("pair of models, over all strategies,", "pairs of models, over all strategies,"),
-    "interaction": (
-        "configuration, against its model and strategy,",
-        "configurations, against their model and strategy,",
-    ),
-}
-PAIRS_IN_WORDS = ("pair of configurations", "pairs of configurations")
 LONGEST_WORDS = 36
 """Letters of a cell that is no sentence."""
+MOST_NAMES = 20
 MOST_ROWS = 200
 """Of a table on the page; the rest is in the folder of tables."""
 
@@ -36,6 +28,7 @@ class Shown:
 
     name: str
     """Of its file in tables/."""
+    title: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str
@@ -63,12 +56,12 @@ class Section:
 def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     """Return the sections that these results have something for."""
     under = captions(sweep, tables)
-    of_accuracy = {name: _of_accuracy(tables[name]) for name in ("comparisons", "effects")}
 
-    def shown(name: str, table: pd.DataFrame, *, folded: bool = False) -> Shown:
-        words = readable(name, table.head(MOST_ROWS)).drop(columns="metric", errors="ignore")
+    def shown(name: str, table: pd.DataFrame, title: str, *, folded: bool = False) -> Shown:
+        words = readable(name, table.head(MOST_ROWS)).drop(columns=["metric", "family"], errors="ignore")
         return Shown(
             name=name,
+            title=title,
             head=list(words.columns),
             rows=words.to_numpy().tolist(),
             caption=under[name],
@@ -81,27 +74,45 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     def add(key: str, title: str, finding: str, *parts: Shown) -> None:
         found.append(Section(key=key, title=title, finding=finding, tables=parts))
 
-    pairs = of_accuracy["comparisons"].sort_values("p_adjusted", kind="stable")
+    pairs, effects = (_of_accuracy(tables[name]) for name in ("comparisons", "effects"))
     if tables["ranking"]["in_best_set"].notna().any():
-        add("ranking", "Ranking", _ranking(tables["ranking"]), shown("ranking", tables["ranking"]))
+        add("ranking", "Ranking", _ranking(tables["ranking"]), shown("ranking", tables["ranking"], "Ranking"))
     if len(pairs):
-        effects = of_accuracy["effects"]
-        first = [shown("effects", effects)] if len(effects) else []
-        last = shown("comparisons", pairs, folded=True)
-        add("differences", "Differences", _differences(pairs, effects), *first, last)
+        shows = [shown("effects", effects, "Models and strategies, accuracy")] if len(effects) else []
+        for family, name in FAMILIES.items():
+            if len(of_family := pairs[pairs["family"] == family].sort_values("p_adjusted", kind="stable")):
+                shows.append(shown("comparisons", of_family, f"Accuracy, {name}", folded=True))
+        add("differences", "Differences", _differences(pairs, effects), *shows)
     if len(tables["power"]):
-        finding = _power(tables["power"], of_accuracy["comparisons"])
-        add("power", "What would decide the rest", finding, shown("power", tables["power"], folded=True))
+        show = shown("power", tables["power"], "What every pair would need", folded=True)
+        add("power", "What would decide the rest", _power(tables["power"]), show)
     for key, title, tell in (
         ("calibration", "Calibration", _calibration),
         ("ensembles", "Seed ensembles", _ensembles),
         ("variance", "Spread", _variance),
     ):
         if key in tables and (finding := tell(tables[key])):
-            add(key, title, finding, shown(key, tables[key], folded=True))
+            add(key, title, finding, shown(key, tables[key], title, folded=True))
     if "claims" in tables:
-        add("claims", HEADING, _claims(tables["claims"]), shown("claims", tables["claims"]))
+        add("claims", HEADING, _claims(tables["claims"]), _short(shown("claims", tables["claims"], HEADING)))
     return found
+
+
+def _short(claims: Shown) -> Shown:
+    """Return the claims with what belongs together in one cell, so that a page is wide enough for them."""
+    rows = [dict(zip(claims.head, row, strict=True)) for row in claims.rows]
+    cells = [
+        [
+            row["claim"],
+            row["what it says"],
+            row["verdict"],
+            "\n".join(filter(None, [row.get("estimate"), row.get("the interval")])),
+            row["why"],
+            "\n".join(filter(None, [row["the study"], row.get("of the study's own figures")])),
+        ]
+        for row in rows
+    ]
+    return replace(claims, head=["claim", "what it says", "verdict", "estimate", "why", "the study"], rows=cells)
 
 
 def _of_accuracy(table: pd.DataFrame) -> pd.DataFrame:
@@ -115,44 +126,79 @@ def _ranking(table: pd.DataFrame) -> str:
     first = f"Of {count(len(compared), 'configuration')} {len(names)} may be the best on images like these: "
     left = len(table) - len(compared)
     rest = f" Not ranked: {count(left, 'configuration')}, for want of seeds in common with the others." if left else ""
-    return f"{first}{', '.join(names)}.{rest}"
+    return f"{first}{listed(names, MOST_NAMES)}.{rest}"
 
 
 def _differences(pairs: pd.DataFrame, effects: pd.DataFrame) -> str:
-    found = [f"Of {count(len(family), *what)} {_decided(family)}." for what, family in _families(pairs, effects)]
-    shown = pairs.loc[pairs["family"] == "all_pairs", "smallest_detectable"].dropna()
-    if len(shown):
-        found.append(
-            "The smallest difference in accuracy that all pairs together could have shown lies between "
-            f"{number(100 * shown.min(), 1)} and {number(100 * shown.max(), 1)} points."
-        )
+    found = []
+    for effect, over in (("strategy", "models"), ("model", "strategies")):
+        if len(family := effects[effects["effect"] == effect]):
+            found.append(f"Over all {over}, {_orders(family)}.")
+    interaction = effects[effects["effect"] == "interaction"]
+    if len(interaction):
+        found.append(f"What a strategy brings {_depends(interaction)}.")
+    if not len(effects):
+        found.append("No effects of models and strategies: not every model has results under every strategy.")
+    everything = pairs[pairs["family"] == "all_pairs"]
+    tested = everything[everything["p_adjusted"].notna()]
+    if not len(tested):
+        return " ".join([*found, "Nothing is tested: that takes two seeds."])
+    decided = int((tested["verdict"] != UNDECIDED).sum())
+    found.append(f"Of {count(len(tested), 'pair')} of configurations {_how_many(decided, len(tested))} decided.")
+    if left := len(everything) - len(tested):
+        found.append(f"{left} could not be tested, for want of seeds in common.")
+    needed = between(100 * tested["smallest_detectable"])
+    found.append(
+        f"To be shown among them, a difference in accuracy had to reach {needed} points, depending on the pair."
+    )
     return " ".join(found)
 
 
-def _families(pairs: pd.DataFrame, effects: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
-    """Return what is judged together under its name, one and many; the families with the most power first."""
-    of_effects = [(name, effects[effects["effect"] == effect]) for effect, name in EFFECTS_IN_WORDS.items()]
-    families = [*of_effects, (PAIRS_IN_WORDS, pairs[pairs["family"] == "all_pairs"])]
-    return [(name, family) for name, family in families if len(family)]
+def _orders(family: pd.DataFrame) -> str:
+    """Say which of a family's rows, (a, b) with a verdict on a, are decided: the better ones by the worse one."""
+    worse: dict[str, list[str]] = {}
+    for row in family.to_dict("records"):
+        if row["verdict"] != UNDECIDED:
+            better, other = (row["a"], row["b"]) if row["verdict"] == "better" else (row["b"], row["a"])
+            worse.setdefault(other, []).append(better)
+    if not worse:
+        return "nothing is decided" if family["p"].notna().any() else "nothing is tested"
+    told = [
+        f"{listed(better, MOST_NAMES)} {'is' if len(better) == 1 else 'are'} better than {other}"
+        for other, better in worse.items()
+    ]
+    rest = "" if sum(map(len, worse.values())) == len(family) else "; the rest is undecided"
+    return "; ".join(told) + rest
 
 
-def _decided(family: pd.DataFrame) -> str:
-    decided = int((family["verdict"] != UNDECIDED).sum())
-    return "none is decided" if not decided else "is decided" if len(family) == 1 else f"{decided} are decided"
-
-
-def _power(power: pd.DataFrame, comparisons: pd.DataFrame) -> str:
-    family = comparisons[(comparisons["family"] == "all_pairs") & comparisons["p_adjusted"].notna()]
-    open_pairs = power[(family["verdict"] == UNDECIDED).to_numpy()]
-    if not len(open_pairs):
-        return "Nothing is left to decide: every pair is."
-    by_seeds, by_images = (int(open_pairs[f"{unit}_needed"].notna().sum()) for unit in ("seeds", "units"))
-    limit = 100 * open_pairs["limit_of_seeds"].median()
+def _depends(interaction: pd.DataFrame) -> str:
+    decided = interaction[interaction["verdict"] != UNDECIDED]
+    if not len(decided):
+        return "is not shown to depend on the model"
+    names = (decided["a"] + "/" + decided["b"]).tolist()
     return (
-        f"Of {count(len(open_pairs), 'undecided pair')}, if each gap is what it seems, {by_seeds} could be decided by "
-        f"seeds alone and {by_images} by test images alone. No number of seeds decides a gap under some "
-        f"{number(limit, 1)} points on these test images (the median pair)."
+        f"depends on the model: {listed(names)} {'is' if len(names) == 1 else 'are'} not what the two say by themselves"
     )
+
+
+def _how_many(decided: int, of: int) -> str:
+    return "none is" if not decided else "all are" if decided == of else f"{decided} {'is' if decided == 1 else 'are'}"
+
+
+def _power(power: pd.DataFrame) -> str:
+    left = power[power["verdict"] == UNDECIDED]
+    if not len(left):
+        return "Nothing is left to decide: every pair is."
+    units = "test images" if (power["units"] == "images").all() else "groups of test images"
+    by_seeds, by_units = (int(left[f"{unit}_needed"].notna().sum()) for unit in ("seeds", "units"))
+    found = (
+        f"If each gap is what it seems, more seeds alone would decide {by_seeds} of "
+        f"{count(len(left), 'undecided pair')}, more {units} alone {by_units}."
+    )
+    limit = number(100 * left["limit_of_seeds"].median(), 1)
+    if float(limit) > 0:
+        found += f" For half of these pairs even endless seeds would not decide a gap under {limit} points."
+    return found
 
 
 def _calibration(table: pd.DataFrame) -> str:
@@ -160,10 +206,9 @@ def _calibration(table: pd.DataFrame) -> str:
     if not len(known):
         return ""
     away = int((known["calibration_error_total_ci_low"] > 0).sum())
-    low, high = 100 * known["calibration_error"].min(), 100 * known["calibration_error"].max()
     return (
-        f"Calibration errors lie between {number(low, 1)} and {number(high, 1)} %; of {away} of "
-        f"{count(len(known), 'configuration')} the total interval is above 0."
+        f"The calibration error is {between(100 * known['calibration_error'])} %; for {away} of "
+        f"{count(len(known), 'configuration')} its total interval excludes 0."
     )
 
 
@@ -171,9 +216,11 @@ def _ensembles(table: pd.DataFrame) -> str:
     if not len(table):
         return ""
     gain = 100 * (table["accuracy"] - table["single_accuracy_mean"])
+    across = f" on average over configurations, from {between(gain)} points" if len(gain) > 1 else ""
     return (
-        f"One model that averages its seeds' probabilities is {number(gain.mean(), 1)} points more accurate than they "
-        f"are by themselves, on average over configurations ({span(gain.min(), gain.max())})."
+        f"One model that averages its seeds' probabilities has {number(abs(gain.mean()), 1)} points "
+        f"{'higher' if gain.mean() >= 0 else 'lower'} accuracy than they have by themselves{across}; this is not "
+        "tested."
     )
 
 
@@ -181,10 +228,13 @@ def _variance(table: pd.DataFrame) -> str:
     seeds = table[(table["source"] == "seeds") & table["sd"].notna()]
     if not len(seeds):
         return ""
-    low, high = 100 * seeds["sd"].min(), 100 * seeds["sd"].max()
     share = seeds["share_of_test_set"].median()
-    told = "" if pd.isna(share) else f" Of their variance {number(100 * share, 0)} % (median) is the test set's size."
-    return f"Between seeds test accuracy has a standard deviation of {span(low, high)} points.{told}"
+    who = "Half of the configurations owe" if len(seeds) > 1 else "It owes"
+    told = f" {who} {number(100 * share, 0)} % or more of that variance to the finite test set (an estimate)."
+    return (
+        f"Between seeds test accuracy has a standard deviation of {between(100 * seeds['sd'])} "
+        f"points.{'' if pd.isna(share) else told}"
+    )
 
 
 def _claims(table: pd.DataFrame) -> str:

@@ -1,6 +1,8 @@
 """How results spread and how far probabilities can be trusted: variance by source, calibration, ensembles as tables."""
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -115,11 +117,21 @@ def _calibration(outcomes: TestOutcomes, groups: Groups) -> Row:
     log_p, labels = outcomes.log_probabilities, outcomes.labels
     found = {
         "calibration_error": calibration_interval(outcomes.confidence, outcomes.correct, LEVEL, groups),
-        "loss": total_interval(loss_values(log_p, labels), LEVEL, groups),
-        "brier": total_interval(brier_values(log_p, labels), LEVEL, groups),
+        "loss": within(total_interval(loss_values(log_p, labels), LEVEL, groups), np.inf),
+        "brier": within(total_interval(brier_values(log_p, labels), LEVEL, groups), 2.0),
         "aurc": aurc_interval(outcomes.confidence, outcomes.correct, LEVEL, groups),
     }
     return {name: value for metric, interval in found.items() for name, value in _total(metric, interval).items()}
+
+
+def within(interval: TotalInterval, most: float) -> TotalInterval:
+    """Return the interval of a mean cut to 0 and the most that the metric can be; that loses no coverage.
+
+    Where nothing varied over seeds and images the limits are NaN: too little was seen to make an interval of.
+    """
+    if interval.variance_of_mean == 0:
+        return replace(interval, low=math.nan, high=math.nan)
+    return replace(interval, low=max(0.0, interval.low), high=min(most, interval.high))
 
 
 def _total(metric: str, interval: TotalInterval) -> Row:

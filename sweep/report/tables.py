@@ -4,7 +4,6 @@ A value that does not exist (no completed seed, or an interval over a single one
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from sweep.claims import claims
 from sweep.frames import Configuration, Sweep, TestOutcomes
 from sweep.matrices import paired
 from sweep.report.differences import comparisons, effects, power, ranking
-from sweep.report.spread import calibration, ensembles, variance
+from sweep.report.spread import calibration, ensembles, variance, within
 from sweep.statistics import (
     TotalInterval,
     calibration_interval,
@@ -182,12 +181,12 @@ def _totals(sweep: Sweep, outcomes: TestOutcomes) -> dict[str, TotalInterval]:
     f1 = (outcomes.predicted, outcomes.labels, len(sweep.classes))
     totals = {
         "accuracy": total_interval(outcomes.correct, LEVEL, groups),
-        "f1_macro": _inside(total_interval(f1_values(*f1, "macro"), LEVEL, groups)),
-        "f1_weighted": _inside(total_interval(f1_values(*f1, "weighted"), LEVEL, groups)),
+        "f1_macro": within(total_interval(f1_values(*f1, "macro"), LEVEL, groups), 1.0),
+        "f1_weighted": within(total_interval(f1_values(*f1, "weighted"), LEVEL, groups), 1.0),
     }
     if not outcomes.has_probabilities:
         return totals
-    totals["loss"] = total_interval(outcomes.loss, LEVEL, groups)
+    totals["loss"] = within(total_interval(outcomes.loss, LEVEL, groups), np.inf)
     if outcomes.labels.size >= SMALLEST_CALIBRATION_SET:
         totals["calibration_error"] = calibration_interval(outcomes.confidence, outcomes.correct, LEVEL, groups)
     return totals
@@ -200,13 +199,8 @@ def _class_total(sweep: Sweep, outcomes: TestOutcomes | None, number: int) -> Ro
     groups = sweep.groups_of(outcomes)
     if count_units(outcomes.labels.size, groups) < 2:
         return {}
-    total = _inside(total_interval(class_f1_values(outcomes.predicted, outcomes.labels, number), LEVEL, groups))
+    total = within(total_interval(class_f1_values(outcomes.predicted, outcomes.labels, number), LEVEL, groups), 1.0)
     return {"f1_total_ci_low": total.low, "f1_total_ci_high": total.high}
-
-
-def _inside(interval: TotalInterval) -> TotalInterval:
-    """Return the interval cut to what an F1 can be; that loses no coverage."""
-    return replace(interval, low=max(0.0, interval.low), high=min(1.0, interval.high))
 
 
 def _over_seeds(metric: str, values: list[float]) -> Row:

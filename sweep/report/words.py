@@ -1,6 +1,6 @@
 """Numbers in words: rounded, with signs and intervals as a reader expects them; nothing where there is no number."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,7 +13,23 @@ def number(value: Any, digits: int) -> str:
 
 def span(low: Any, high: Any, scale: float = 1, digits: int = 1) -> str:
     """Return "low to high", or nothing where there is no interval."""
-    return "" if pd.isna(low) or pd.isna(high) else f"{number(low * scale, digits)} to {number(high * scale, digits)}"
+    if pd.isna(low) or pd.isna(high):
+        return ""
+    ends = number(low * scale, digits), number(high * scale, digits)
+    return " to ".join(ends)
+
+
+def between(values: pd.Series, digits: int = 1) -> str:
+    """Return "2.0 to 3.0", the least and the greatest of some numbers, or the one that all of them round to."""
+    ends = number(values.min(), digits), number(values.max(), digits)
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """Return "a, b and c", or the first ones and how many more."""
+    if len(names) > most:
+        names = [*names[: most - 1], f"{len(names) - most + 1} more"]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def chance(p: Any) -> str:

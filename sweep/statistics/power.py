@@ -37,16 +37,17 @@ class Decision:
     """Test images needed with these seeds; None where no number of them suffices."""
 
 
-def components(squares: CrossSquares, contrast: Floats) -> Components:
-    """Return the variance components of a contrast (configurations,) from a sweep's cross mean squares."""
-    seed, image, residual = (
-        float(contrast @ matrix @ contrast) for matrix in (squares.seed, squares.image, squares.residual)
-    )
-    return Components(
-        seed=max(0.0, (seed - residual) / squares.n_units),
-        image=max(0.0, (image - residual) / squares.n_seeds),
-        residual=residual,
-    )
+def components(squares: CrossSquares, contrast: Floats, standard_error: float) -> Components:
+    """Return the variance components of a contrast (configurations,) with that standard error.
+
+    Images and residual are those of the cross mean squares; seeds have what is left of the standard error's square,
+    so that the components make up the variance that the family was judged by, at the seeds and images it had.
+    """
+    n_seeds, n_units = squares.n_seeds, squares.n_units
+    residual = float(contrast @ squares.residual @ contrast)
+    image = max(0.0, (float(contrast @ squares.image @ contrast) - residual) / n_seeds)
+    rest = image / n_units + residual / (n_seeds * n_units)
+    return Components(seed=max(0.0, n_seeds * (standard_error**2 - rest)), image=image, residual=residual)
 
 
 def what_decides(difference: float, parts: Components, n_seeds: int, n_images: int, critical: float) -> Decision:

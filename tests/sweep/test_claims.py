@@ -427,7 +427,7 @@ def test_class_names_are_read_whatever_their_case_and_separators():
 
 def test_fewer_claims_share_the_error_among_themselves():
     few, all_of_them = without_vit_b().loc["C5", "interval"], judged("supported").loc["C5", "interval"]
-    levels = [float(re.search(r"([\d.]+)% simultaneous", words).group(1)) for words in (few, all_of_them)]
+    levels = [float(re.search(r"([\d.]+) % simultaneous", words).group(1)) for words in (few, all_of_them)]
     assert levels == [pytest.approx(95.0), pytest.approx(100 - 5 * 7 / 15, abs=0.01)]
 
 

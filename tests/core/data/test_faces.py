@@ -180,8 +180,13 @@ def test_both_formats_occur_in_every_class(folder: Path) -> None:
     assert all({path.suffix for path in (folder / emotion).iterdir()} == {".jpg", ".png"} for emotion in EMOTIONS)
 
 
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
 def test_pictures_are_small_and_nearly_square(folder: Path) -> None:
-    sizes = [Image.open(path).size for path in pictures(folder)]
+    sizes = [size_of(path) for path in pictures(folder)]
     assert min(map(min, sizes)) >= 115
     assert max(map(max, sizes)) <= 216
     assert np.mean([width == height for width, height in sizes]) > 0.6

@@ -114,9 +114,10 @@ class TestDevice:
     def test_the_peak_holds_what_was_allocated_since_the_reset(self):
         reset_peak_memory(CPU)
         before = peak_memory_bytes(CPU)
-        block = np.ones(64 * 2**20, dtype=np.uint8)
+        block = np.ones(256 * 2**20, dtype=np.uint8)
         del block
-        assert peak_memory_bytes(CPU) >= before + 60 * 2**20
+        # Half of it: the system may take other pages of the process away meanwhile.
+        assert peak_memory_bytes(CPU) >= before + 128 * 2**20
 
 
 @pytest.fixture(scope="module", params=[("resnet18", "partial"), ("vit_tiny_patch16_224", "full")])

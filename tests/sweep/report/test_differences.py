@@ -117,7 +117,16 @@ def test_effects_are_contrasts_of_the_cells(matrices):
     assert table.loc["model", "difference"] == pytest.approx(cells[0].mean() - cells[1].mean())
     assert table.loc["strategy", "difference"] == pytest.approx(cells[:, 0].mean() - cells[:, 1].mean())
     rest = cells - cells.mean(axis=1, keepdims=True) - cells.mean(axis=0) + cells.mean()
-    np.testing.assert_allclose(table.loc["interaction", "difference"], rest.ravel())
+    # With two of each the four cells are one contrast, up to its sign.
+    np.testing.assert_allclose(table.loc["interaction", "difference"], rest[0, 0])
+
+
+def test_no_contrast_of_the_interaction_says_another_one_again(tmp_path):
+    for models, strategies, cells in ((2, 3, 3), (3, 2, 3), (3, 3, 9), (2, 2, 1)):
+        plan = Plan(models=list("abc")[:models], strategies=("linear_probe", "partial", "full")[:strategies])
+        table = effects(paired(read_sweep(plant(tmp_path / f"{models}{strategies}", plan))))
+        rest = table[(table["metric"] == "accuracy") & (table["effect"] == "interaction")]
+        assert len(rest) == cells
 
 
 def test_a_grid_with_a_hole_has_no_effects(tmp_path):
@@ -138,6 +147,14 @@ def test_power_names_every_pair_and_never_promises_below_its_limit(matrices):
     of_a, of_b = (table[f"model_{side}"] + "/" + table[f"strategy_{side}"] for side in "ab")
     assert list(zip(of_a, of_b, strict=True)) == pairs
     assert (table["limit_of_seeds"] <= table["smallest_detectable"] + 1e-12).all()
-    hopeless = table["difference"].abs() <= table["limit_of_seeds"]
-    assert table["seeds_needed"][hopeless].isna().all()
-    assert table["seeds_needed"][~hopeless].notna().all()
+    hopeless, decided = table["difference"].abs() <= table["limit_of_seeds"], table["verdict"] != "undecided"
+    assert table["seeds_needed"][hopeless | decided].isna().all()
+    assert table["seeds_needed"][~hopeless & ~decided].notna().all()
+
+
+def test_what_would_decide_an_undecided_pair_is_more_than_is_there(tmp_path):
+    plan = Plan(models=("resnet18", "resnet50", "vit_b_16", "vit_s_16"), strategies=("linear_probe", "partial", "full"))
+    table = power(paired(read_sweep(plant(tmp_path, plan))))
+    assert (table["verdict"] == "undecided").any()
+    assert (table["seeds_needed"].dropna() > table["n_seeds"].loc[table["seeds_needed"].dropna().index]).all()
+    assert (table["units_needed"].dropna() > table["n_units"].loc[table["units_needed"].dropna().index]).all()

@@ -42,8 +42,24 @@ def test_differences_are_in_points_and_those_of_the_loss_in_nats(tables):
 
 
 def test_where_no_number_suffices_it_says_so(tables):
-    words = readable("power", tables["power"].assign(seeds_needed=None))
-    assert set(words["seeds that would decide it"]) == {"no number"}
+    words = readable("power", tables["power"].assign(seeds_needed=None, verdict="undecided"))
+    assert set(words["seeds needed"]) == {"no number"}
+
+
+def test_of_decided_pairs_nothing_is_needed(tables):
+    assert set(readable("power", tables["power"].assign(verdict="worse"))["images needed"]) == {"decided"}
+
+
+def test_a_part_of_the_interaction_is_one_configurations(tmp_path):
+    effects = all_tables(read_sweep(plant(tmp_path)))["effects"]
+    row = effects.index[effects["effect"] == "interaction"][0]
+    words = readable("effects", effects.assign(verdict="worse")).loc[row]
+    assert (words["a"], words["b"], words["a is"]) == ("resnet18/linear_probe", "", "worse than expected")
+
+
+def test_a_standard_deviation_of_nothing_has_no_interval(tables):
+    table = tables["variance"].assign(sd=0.0, sd_low=0.0, sd_high=0.0)
+    assert "95 % interval" not in readable("variance", table).columns
 
 
 def test_an_estimate_stands_with_its_interval_and_unit(tables):

@@ -12,12 +12,20 @@ def ranking(*may):
 @pytest.mark.parametrize(
     ("may", "words"),
     [
-        ((True, False, False), "No other may be as good"),
-        ((True, False, True), "As good or better may be c/full ("),
-        ((False, True, True), "Yet it is not among those that may be the best there: b/full, c/full"),
-        ((True, None, True), "As good or better may be c/full ("),
+        ((True, False, False), "No other stays in the set of those that may be the best (95 % confidence set of 3"),
+        ((True, False, True), "It may be the best; so may c/full (95 % confidence set of 3"),
+        ((False, True, True), "Yet by the test images it is not among those that may be the best: b/full, c/full"),
+        ((True, None, True), "It may be the best; so may c/full (95 % confidence set of 2"),
+        (
+            (None, True, True),
+            "It is not ranked, for want of seeds in common with the others; of those b/full and c/full",
+        ),
         ((None, None, None), "One seed cannot tell"),
     ],
 )
 def test_the_first_screen_names_who_may_be_as_good(may, words):
     assert _rivals("a/full", ranking(*may)).startswith(words)
+
+
+def test_the_first_screen_names_who_is_not_ranked():
+    assert "Not ranked, for want of seeds in common: b/full." in _rivals("a/full", ranking(True, None, True))

@@ -4,6 +4,7 @@ from scipy import stats
 
 from sweep.frames import Sweep, read_sweep
 from sweep.report.tables import (
+    all_tables,
     confusion,
     efficiency,
     per_class,
@@ -118,8 +119,23 @@ def test_per_class_totals_are_those_of_the_outcomes_and_hold_the_mean(sweep):
     table, outcomes = per_class(sweep), sweep.configurations[0].outcomes
     expected = total_interval(class_f1_values(outcomes.predicted, outcomes.labels, 2))
     assert table.loc[2, "f1_total_ci_low"] == expected.low
-    assert (table["f1_total_ci_low"] <= table["f1_mean"]).all()
-    assert table["f1_total_ci_high"].between(table["f1_mean"], 1).all()
+    known = table[table["f1_total_ci_low"].notna()]
+    assert (known["f1_total_ci_low"] <= known["f1_mean"]).all()
+    assert known["f1_total_ci_high"].between(known["f1_mean"], 1).all()
+
+
+def test_where_nothing_varied_there_is_no_interval(sweep):
+    table = per_class(sweep)
+    flat = table[table["f1_sd"].fillna(0) == 0]
+    perfect = flat[flat["f1_mean"] == 1]
+    assert len(perfect)
+    assert perfect["f1_total_ci_low"].isna().all()
+
+
+def test_intervals_of_metrics_that_cannot_be_negative_are_not(tmp_path):
+    tables = all_tables(read_sweep(plant(tmp_path, Plan(seeds=(1, 2)))))
+    assert tables["summary"]["loss_total_ci_low"].min() >= 0
+    assert tables["calibration"][["loss_total_ci_low", "brier_total_ci_low"]].min(axis=None) >= 0
 
 
 def test_a_class_without_test_images_has_no_total_interval(tmp_path):

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from sweep.statistics import components, cross_squares, what_decides
+from sweep.statistics import components, pair_contrasts, variance_model, what_decides
 from sweep.statistics.power import Components
 
 PARTS = Components(seed=4e-4, image=0.09, residual=0.16)
@@ -42,7 +42,19 @@ def test_components_are_found_in_a_world_that_is_made_of_them():
         + 0.5 * rng.standard_normal((1, n_images))
         + 0.3 * rng.standard_normal((n_seeds, n_images))
     )
-    parts = components(cross_squares(y), np.array([1.0, -1.0]))
+    model, pair = variance_model(y), np.array([[1.0, -1.0]])
+    parts = components(model.squares, pair[0], float(model.family(pair).standard_error[0]))
     assert parts.seed == pytest.approx(0.01, rel=0.3)
     assert parts.image == pytest.approx(0.25, rel=0.3)
     assert parts.residual == pytest.approx(0.09, rel=0.05)
+
+
+@pytest.mark.parametrize("n_configurations", [4, 9])
+def test_components_make_up_the_variance_that_a_pair_was_judged_by(n_configurations):
+    """So that whoever is undecided is never told to have what is there already."""
+    rng = np.random.default_rng(n_configurations)
+    y = rng.random((n_configurations, 5, 80)) < rng.uniform(0.5, 0.8, (n_configurations, 5, 1))
+    model, contrasts = variance_model(y), pair_contrasts(n_configurations)
+    family = model.family(contrasts)
+    for contrast, error in zip(contrasts, family.standard_error, strict=True):
+        assert components(model.squares, contrast, error).variance(5, 80) >= error**2 * (1 - 1e-9)
