@@ -131,7 +131,7 @@ def spreads(y: Floats, groups: npt.ArrayLike | None = None) -> Spreads:
     """
     n_rows, n_columns = y.shape[:2]
     squares = cross_squares(y.reshape(n_rows * n_columns, *y.shape[2:]), groups)
-    noise = (squares.seed + squares.image - squares.residual) / (squares.n_seeds * squares.n_units)
+    noise = (squares.seed + squares.image.within - squares.residual) / (squares.n_seeds * squares.n_units)
     centre_r, mean_r = np.eye(n_rows) - 1 / n_rows, np.full((n_rows, n_rows), 1 / n_rows)
     centre_c, mean_c = np.eye(n_columns) - 1 / n_columns, np.full((n_columns, n_columns), 1 / n_columns)
     sums, floors = [], []

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sweep.statistics.folds import folds_of_groups, image_squares
+from sweep.statistics.folds import ImageSquares, fold_means, folds_of_groups, image_squares
 from sweep.statistics.intervals import ROUNDING, group_values
 
 Floats = npt.NDArray[np.float64]
@@ -53,15 +53,15 @@ class CrossSquares:
     """(configurations, seeds), each less its configuration's mean."""
     seed: Floats
     """(configurations, configurations): N/(R−1) Σ_s (Y_ks. − Y_k..)(Y_ls. − Y_l..)."""
-    image: Floats
-    """The same of the image means, R/(N−1); with folds that of `folds.image_squares`."""
+    image: ImageSquares
+    """The same of the image means."""
     residual: Floats
     """The same of the residuals, over (R−1)(N−1)."""
     n_seeds: int
     n_units: int
     """Test images, or groups of them."""
-    df_image: float
-    """Degrees of freedom of the mean squares of images."""
+    fold_means: Floats | None
+    """(configurations, folds), each less its configuration's mean; None without folds."""
 
 
 class VarianceModel(Protocol):
@@ -107,16 +107,15 @@ def cross_squares(
     # Rounding leaves mean squares where the true ones are zero.
     nothing = math.sqrt(ROUNDING * float(np.mean(values**2)))
     seeds, images, residual = (np.where(np.abs(part) > nothing, part, 0.0) for part in (seeds, images, residual))
-    image, df_image = image_squares(images, folds, n_seeds)
     return CrossSquares(
         means=means,
         seed_means=seeds,
         seed=n_units / (n_seeds - 1) * seeds @ seeds.T,
-        image=image,
+        image=image_squares(images, folds, n_seeds),
         residual=residual @ residual.T / ((n_seeds - 1) * (n_units - 1)),
         n_seeds=n_seeds,
         n_units=n_units,
-        df_image=df_image,
+        fold_means=None if folds is None else fold_means(images, folds)[0],
     )
 
 

@@ -24,33 +24,60 @@ class SplitInterval:
     n_splits: int
 
 
-def image_squares(images: Floats, folds: npt.ArrayLike | None, n_seeds: int) -> tuple[Floats, float]:
-    """Return the cross mean squares of test images (configurations, configurations), and their degrees of freedom.
+@dataclass(frozen=True, kw_only=True)
+class ImageSquares:
+    """Cross mean squares of test images, (configurations, configurations), with their degrees of freedom."""
 
-    `images` is (configurations, units): each unit's mean over seeds, less its configuration's mean; `folds` (units,)
-    an integer each. Without folds R/(N−1) Σ_i Y_ki Y_li with N − 1 degrees of freedom. With J folds the sum is taken
-    within them (N − J); where the folds' own mean square, R/(J−1) Σ_f n_f Y_kf Y_lf, is larger, all entries are raised
-    by the ratio of the two, which is that of their traces after what all configurations share is taken out, and the
-    degrees of freedom are (J−1)(K−1), of one configuration J − 1. One ratio for all keeps the matrix a covariance.
+    within: Floats
+    """R/(N−1) Σ_i Y_ki Y_li of the units' means less their configuration's; with J folds within them, over N − J."""
+    df_within: float
+    between: Floats | None
+    """R/(J−1) Σ_f n_f Y_kf Y_lf of the folds' means; None without folds."""
+    df_between: float
+
+    def of(self, contrast: Floats) -> tuple[float, float]:
+        """Return a contrast's (configurations,) mean square and its degrees of freedom.
+
+        That between the folds where it is the larger: what their training images do then shows. Where the two are
+        equal, the fewer degrees of freedom.
+        """
+        within = float(contrast @ self.within @ contrast)
+        if self.between is None:
+            return within, self.df_within
+        between = float(contrast @ self.between @ contrast)
+        return (between, self.df_between) if between >= within else (within, self.df_within)
+
+
+def image_squares(images: Floats, folds: npt.ArrayLike | None, n_seeds: int) -> ImageSquares:
+    """Return the mean squares of test images from each unit's mean over seeds, less its configuration's mean.
+
+    `images` is (configurations, units), `folds` (units,) an integer each, for units that were tested in folds.
     Raises ValueError for folds of another length, or a single one.
     """
-    n_configurations, n_units = images.shape
+    n_units = images.shape[1]
     if folds is None:
-        return n_seeds / (n_units - 1) * images @ images.T, n_units - 1.0
+        squares = n_seeds / (n_units - 1) * images @ images.T
+        return ImageSquares(within=squares, df_within=n_units - 1.0, between=None, df_between=math.nan)
+    means, sizes, number = fold_means(images, folds)
+    apart = images - means[:, number]
+    return ImageSquares(
+        within=n_seeds / (n_units - sizes.size) * apart @ apart.T,
+        df_within=float(n_units - sizes.size),
+        between=n_seeds / (sizes.size - 1) * (means * sizes) @ means.T,
+        df_between=sizes.size - 1.0,
+    )
+
+
+def fold_means(images: Floats, folds: npt.ArrayLike) -> tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return every fold's mean (configurations, folds), its number of units, and the place of each unit's fold.
+
+    Raises ValueError for folds of another length, or a single one.
+    """
     names, number = np.unique(np.asarray(folds), return_inverse=True)
-    if number.shape != (n_units,) or not 1 < names.size < n_units:
+    if number.shape != images.shape[1:] or not 1 < names.size < images.shape[1]:
         raise ValueError("folds must hold one integer a test image or group, of two folds or more")
     sizes = np.bincount(number)
-    means = np.stack([np.bincount(number, weights=row) / sizes for row in images])
-    apart = images - means[:, number]
-    within = n_seeds / (n_units - names.size) * apart @ apart.T
-    between = n_seeds / (names.size - 1) * (means * sizes) @ means.T
-    own = np.eye(n_configurations) - (1 / n_configurations if n_configurations > 1 else 0.0)
-    inner, outer = float(np.sum(own * within)), float(np.sum(own * between))
-    if outer <= inner:
-        return within, float(n_units - names.size)
-    df = float(min((names.size - 1) * max(1, n_configurations - 1), n_units - names.size))
-    return (within * (outer / inner), df) if inner > 0 else (between, df)
+    return np.stack([np.bincount(number, weights=row) / sizes for row in images]), sizes, number
 
 
 def folds_of_groups(folds: npt.ArrayLike, groups: npt.ArrayLike) -> npt.NDArray[np.int64]:

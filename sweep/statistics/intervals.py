@@ -24,9 +24,10 @@ Floats = npt.NDArray[np.float64]
 
 CALIBRATION_BINS = 15
 SMALLEST_CALIBRATION_SET = 8
-# Rounding leaves mean squares near 1e-32 of the squared values where the true one is zero; a spread of a
-# million-millionth of the values is no spread.
 ROUNDING = 1e-24
+"""Of the squared values: rounding leaves mean squares near 1e-32 of them where the true one is zero."""
+ROUNDING_SHARE = 1e-9
+"""Of a mean square: two that differ by less are equal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ class TwoWay:
     ms_seed: float | None
     """N/(R−1) Σ_s (Y_s. − Y..)²; None with one seed."""
     ms_image: float
-    """R/(N−1) Σ_i (Y_.i − Y..)²; with folds that of `folds.image_squares`."""
+    """R/(N−1) Σ_i (Y_.i − Y..)²; with folds see `folds.ImageSquares`."""
     ms_residual: float | None
     """Residual mean square, (R−1)(N−1) degrees of freedom; None with one seed."""
     variance_of_mean: float
@@ -78,8 +79,9 @@ def seed_interval(values: Sequence[float] | Floats, level: float = 0.95) -> Seed
     """Return Student's t interval of a metric's mean over seeds, or None for a single seed.
 
     `values` is (seeds,), one finite number a seed, taken as independent and about normal (Student 1908).
-    Raises ValueError for no seed or a value that is no finite number.
+    m ± t_{R−1} s/√R. Raises ValueError for no seed, a value that is no finite number, or a level outside 0 to 1.
     """
+    check_level(level)
     numbers = np.asarray(values, dtype=np.float64)
     if numbers.ndim != 1 or numbers.size == 0 or not np.isfinite(numbers).all():
         raise ValueError("values must be one finite number a seed, at least one")
@@ -101,11 +103,13 @@ def two_way(y: npt.ArrayLike, folds: npt.ArrayLike | None = None) -> TwoWay:
     values = np.asarray(y, dtype=np.float64)
     if values.ndim != 2 or values.shape[0] < 1 or values.shape[1] < 2:
         raise ValueError("y must be (seeds, units) with at least one seed and two test images or groups")
+    if not np.isfinite(values).all():
+        raise ValueError("y holds a value that is no finite number")
     n_seeds, n_units = values.shape
     grand, units = values.mean(), values.mean(axis=0)
     nothing = ROUNDING * float(np.mean(values**2))
-    squares, df_image = image_squares((units - grand)[None], folds, n_seeds)
-    ms_image = _cut(squares[0, 0], nothing)
+    ms_image, df_image = image_squares((units - grand)[None], folds, n_seeds).of(np.ones(1))
+    ms_image = _cut(ms_image, nothing)
     if n_seeds == 1:
         return TwoWay(
             mean=float(grand),
@@ -143,15 +147,18 @@ def satterthwaite(
     """Return R N times the variance of the mean, and its degrees of freedom (Satterthwaite 1946).
 
     The sum MS_seed + MS_image − MS_res, or the larger of the first two with its own degrees of freedom where the sum
-    falls below it. `df_image` are those of MS_image; `df_seed` of MS_seed, by default R − 1. No variance: (0, None).
+    falls below it; the fewer where the two are equal. `df_image` are those of MS_image; `df_seed` of MS_seed, by
+    default R − 1. No variance: (0, None).
     """
     df_seed = n_seeds - 1.0 if df_seed is None else df_seed
     total, largest = ms_seed + ms_image - ms_residual, max(ms_seed, ms_image)
     if largest == 0:
         return 0.0, None
-    # Where the residual equals the smaller mean square, rounding must not choose between the two.
-    if total <= largest * (1 + 1e-9):
-        return largest, df_seed if ms_seed >= ms_image else df_image
+    # Where the residual equals the smaller mean square, or the two are equal, rounding must not choose.
+    if total <= largest * (1 + ROUNDING_SHARE):
+        if abs(ms_seed - ms_image) <= ROUNDING_SHARE * largest:
+            return largest, min(df_seed, df_image)
+        return largest, df_seed if ms_seed > ms_image else df_image
     spread = ms_seed**2 / df_seed + ms_image**2 / df_image + ms_residual**2 / ((n_seeds - 1) * (n_units - 1))
     return total, total**2 / spread
 
@@ -173,6 +180,7 @@ def total_interval(
     Raises ValueError for values that are not finite, integers beside 0 and 1, fewer than two units, a single fold, or
     a group in several.
     """
+    check_level(level)
     matrix = np.asarray(y)
     proportion = matrix.dtype.kind in "bui"
     values = matrix.astype(np.float64)
@@ -202,6 +210,12 @@ def total_interval(
         n_seeds=n_seeds,
         n_images=n_images,
     )
+
+
+def check_level(level: float) -> None:
+    """Raise ValueError for a confidence level that is no fraction between 0 and 1."""
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, as 0.95 does; it is {level}")
 
 
 def count_units(n_images: int, groups: npt.ArrayLike | None) -> int:

@@ -116,18 +116,20 @@ class ModeratedVariances:
         total = shares.sum(axis=1)
         with np.errstate(invalid="ignore"):
             df_seed = np.fmin(self._df * total**2 / (shares**2).sum(axis=1), self._most_df)
-        found = [
-            satterthwaite(
-                squares.n_units * total[row],
-                float(a @ squares.image @ a),
-                float(a @ squares.residual @ a),
-                n_seeds=squares.n_seeds,
-                n_units=squares.n_units,
-                df_image=squares.df_image,
-                df_seed=df_seed[row],
+        found = []
+        for row, a in enumerate(contrasts):
+            ms_image, df_image = squares.image.of(a)
+            found.append(
+                satterthwaite(
+                    squares.n_units * total[row],
+                    ms_image,
+                    float(a @ squares.residual @ a),
+                    n_seeds=squares.n_seeds,
+                    n_units=squares.n_units,
+                    df_image=df_image,
+                    df_seed=df_seed[row],
+                )
             )
-            for row, a in enumerate(contrasts)
-        ]
         variance = np.array([each for each, _ in found]) / (squares.n_seeds * squares.n_units)
         return np.sqrt(variance), np.array([1.0 if df is None else df for _, df in found])
 
@@ -143,6 +145,5 @@ def holm(p: npt.ArrayLike) -> Floats:
 
 
 def _ratio(difference: Floats, error: Floats) -> Floats:
-    """Return difference / error; zero over zero, nothing against no spread, is zero."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(difference == 0, 0.0, difference / error)
+    """Return difference / error, and zero where there is no variance at all: too little was seen to judge by."""
+    return np.divide(difference, error, out=np.zeros(np.shape(difference)), where=error > 0)

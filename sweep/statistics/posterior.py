@@ -56,13 +56,16 @@ class PosteriorVariances:
     def __init__(self, squares: CrossSquares, layout: Layout | None, rng: np.random.Generator) -> None:
         self.squares = squares
         n_seeds, n_units = squares.n_seeds, squares.n_units
-        image = (squares.image - squares.residual) / (n_seeds * n_units)
+        image = (squares.image.within - squares.residual) / (n_seeds * n_units)
         values, vectors = np.linalg.eigh(image)
         # The symmetric root: eigenvectors have no sign of their own, and draws must not depend on who computed them.
         root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
         self._image = root @ root
         self._seed = seed_variances(squares, layout, rng, DRAWS) / n_seeds
-        self._stretch = np.sqrt(squares.df_image / rng.chisquare(squares.df_image, DRAWS))
+        if squares.fold_means is not None:
+            # What a fold's training images do to a configuration is there once a fold, as a seed's chance once a seed.
+            self._seed += fold_variances(squares, squares.fold_means, layout, rng, DRAWS) / squares.fold_means.shape[1]
+        self._stretch = np.sqrt(squares.image.df_within / rng.chisquare(squares.image.df_within, DRAWS))
         self._null = rng.standard_normal(self._seed.shape) * np.sqrt(self._seed)
         self._null += self._stretch[:, None] * (rng.standard_normal(self._seed.shape) @ root)
         self._rivals: dict[int, tuple[Floats, Floats, Floats]] = {}
@@ -130,28 +133,64 @@ class PosteriorVariances:
 def seed_variances(squares: CrossSquares, layout: Layout | None, rng: np.random.Generator, n_draws: int) -> Floats:
     """Return posterior draws (draws, configurations) of the variance of one seed's mean, image noise included.
 
-    u_k, the observed variance of configuration k's seed means after the seeds' common effect (the median over
-    configurations, so that one collapsed run stays where it happened), is v_k χ²/(R−1) with v_k = e_k + w_k: e_k is
-    the residual's share, MS_res/N, and w_k the configuration's own. The logarithm of w_k/mean(e) has the prior
-    (1−ε) N(µ, τ²) + ε uniform, with µ common to all configurations, or to those of a model, or of a strategy; µ, τ
-    and which of the three are unknown too. All of it is summed over grids.
+    That noise, MS_res/N, is known; what a configuration adds to it is drawn by `excess_variances`.
     """
-    n_configurations, n_seeds = squares.seed_means.shape
-    own = squares.seed_means - np.median(squares.seed_means, axis=0)
+    observed = _observed(squares.seed_means)
+    images = float(np.diagonal(squares.image.within).mean()) / squares.n_units
+    noise = np.diagonal(squares.residual) / squares.n_units
+    # Seeds that agree to the last image tell no noise; the posterior needs some.
+    noise = np.maximum(noise, 1e-6 * max(images, float(observed.mean())))
+    return noise + excess_variances(observed, noise, squares.n_seeds, layout, rng, n_draws)
+
+
+def fold_variances(
+    squares: CrossSquares, fold_means: Floats, layout: Layout | None, rng: np.random.Generator, n_draws: int
+) -> Floats:
+    """Return posterior draws (draws, configurations) of the variance that training images add to one fold's mean.
+
+    `fold_means` is (configurations, folds). The noise that is not theirs is that of the fold's test images, as far
+    as configurations do not share it: the diagonal of the image mean squares within folds after the configurations'
+    mean is taken out.
+    """
+    n_configurations, n_folds = fold_means.shape
+    own = np.eye(n_configurations) - 1 / n_configurations
+    images = np.diagonal(own @ squares.image.within @ own) * n_configurations / (n_configurations - 1)
+    noise = images * n_folds / (squares.n_seeds * squares.n_units)
+    observed = _observed(fold_means)
+    noise = np.maximum(noise, 1e-6 * max(float(noise.mean()), float(observed.mean())))
+    return excess_variances(observed, noise, n_folds, layout, rng, n_draws)
+
+
+def _observed(means: Floats) -> Floats:
+    """Return u_k, (configurations,): the variance of means (configurations, repeats) less the repeats' common effect.
+
+    That is the median over configurations, so that one collapsed run stays where it happened.
+    """
+    n_configurations = len(means)
+    own = means - np.median(means, axis=0)
     median_variance = VARIANCE_OF_MEDIAN.get(n_configurations, math.pi / (2 * n_configurations + 2))
-    observed = own.var(axis=1, ddof=1) / (1 + median_variance - 2 / n_configurations)
-    residual = np.diagonal(squares.residual) / squares.n_units
-    smallest = 1e-6 * max(float(np.diagonal(squares.image).mean()) / squares.n_units, float(observed.mean()))
-    residual = np.maximum(residual, smallest)
-    unit = float(residual.mean())
+    return np.asarray(own.var(axis=1, ddof=1) / (1 + median_variance - 2 / n_configurations))
+
+
+def excess_variances(
+    observed: Floats, noise: Floats, n_repeats: int, layout: Layout | None, rng: np.random.Generator, n_draws: int
+) -> Floats:
+    """Return posterior draws (draws, configurations) of what is in observed variances besides known noise.
+
+    `observed` and `noise` are (configurations,). u_k is v_k χ²/(R−1) with v_k = e_k + w_k: e_k is the noise and w_k
+    the configuration's own. The logarithm of w_k/mean(e) has the prior (1−ε) N(µ, τ²) + ε uniform, with µ common to
+    all configurations, or to those of a model, or of a strategy; µ, τ and which of the three are unknown too. All of
+    it is summed over grids.
+    """
+    unit = float(noise.mean())
     if unit == 0:
-        return np.zeros((n_draws, n_configurations))
-    observed = np.maximum(observed, 1e-3 * residual)
-    structures = _structures(_Grid.over(observed / unit, residual / unit, n_seeds - 1), layout)
+        return np.zeros((n_draws, len(observed)))
+    observed = np.maximum(observed, 1e-3 * noise)
+    structures = _structures(_Grid.over(observed / unit, noise / unit, n_repeats - 1), layout)
     chances = special.softmax([math.log(prior) + structure.log_evidence for prior, structure in structures])
     counts = rng.multinomial(n_draws, chances)
     drawn = np.concatenate([each.draw(rng, count) for (_, each), count in zip(structures, counts, strict=True)])
-    return np.asarray(residual + unit * np.exp(drawn), dtype=np.float64)
+    return np.asarray(unit * np.exp(drawn), dtype=np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)

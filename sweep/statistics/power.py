@@ -45,7 +45,7 @@ def components(squares: CrossSquares, contrast: Floats, standard_error: float) -
     """
     n_seeds, n_units = squares.n_seeds, squares.n_units
     residual = float(contrast @ squares.residual @ contrast)
-    image = max(0.0, (float(contrast @ squares.image @ contrast) - residual) / n_seeds)
+    image = max(0.0, (squares.image.of(contrast)[0] - residual) / n_seeds)
     rest = image / n_units + residual / (n_seeds * n_units)
     return Components(seed=max(0.0, n_seeds * (standard_error**2 - rest)), image=image, residual=residual)
 

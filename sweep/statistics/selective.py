@@ -14,9 +14,13 @@ Floats = npt.NDArray[np.float64]
 def risk_by_coverage(confidence: npt.ArrayLike, correct: npt.ArrayLike) -> Floats:
     """Return the share of wrong answers among the k surest images, k = 1 to N, along the last axis.
 
-    `confidence` and `correct` are (..., images); ties stay in their order.
+    `confidence` and `correct` are (..., images); ties stay in their order. Raises
+    ValueError for a confidence that is no finite number.
     """
-    order = np.argsort(-np.asarray(confidence, dtype=np.float64), axis=-1, kind="stable")
+    sure = np.asarray(confidence, dtype=np.float64)
+    if not np.isfinite(sure).all():
+        raise ValueError("confidence holds a value that is no finite number")
+    order = np.argsort(-sure, axis=-1, kind="stable")
     wrong = 1.0 - np.take_along_axis(np.asarray(correct, dtype=np.float64), order, axis=-1)
     return np.asarray(wrong.cumsum(axis=-1) / np.arange(1, wrong.shape[-1] + 1))
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from sweep.statistics.intervals import two_way
+from sweep.statistics.intervals import check_level, two_way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +36,12 @@ class Sources:
 def sd_interval(values: npt.ArrayLike, level: float = 0.95) -> Component | None:
     """Return the standard deviation of values (seeds,) with its χ² interval; None for fewer than two.
 
-    Assumes values that are about normal.
+    s √((n−1)/χ²), assuming values that are about normal. Raises ValueError for a value that is no finite number.
     """
+    check_level(level)
     numbers = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(numbers).all():
+        raise ValueError("values holds one that is no finite number")
     if numbers.size < 2:
         return None
     df, sd = numbers.size - 1, float(numbers.std(ddof=1))

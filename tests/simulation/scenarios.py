@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -183,9 +184,13 @@ def _small_families() -> Iterator[Scenario]:
 def _in_folds() -> Iterator[Scenario]:
     section = "Folds: every image tested once a seed, by models trained on the other folds"
     for n_folds in (3, 5):
-        for effect, fold_sd in (("none", 0.0), ("small", SMALL), ("large", LARGE)):
+        one = (LARGE, *15 * (0.0,))
+        effects = (("none", (0.0,)), ("small", (SMALL,)), ("large", (LARGE,)), ("large on one configuration", one))
+        for effect, fold_sd in effects:
             name = f"{n_folds} folds, effect of the training images {effect}, 5 seeds"
             folded = {"n_images": 900, "n_folds": n_folds, "fold_sd": fold_sd}
+            if fold_sd is one:
+                yield from _one_sensitive(section, name, folded)
             yield Scenario(
                 section=section,
                 name=f"total interval, {name}",
@@ -206,6 +211,29 @@ def _in_folds() -> Iterator[Scenario]:
                     ),
                     draws=draws,
                 )
+
+
+def _one_sensitive(section: str, name: str, folded: dict[str, Any]) -> Iterator[Scenario]:
+    """Yield the coverage of the pairs of a configuration that alone is sensitive to its training images."""
+    for n_configurations, draws in ((4, 2000), (16, 300)):
+        yield Scenario(
+            section=section,
+            name=f"its differences from {n_configurations - 1} others, {name}",
+            bounds={"coverage": AT_LEAST},
+            measure=partial(covers_first_differences, replace(equal(n_configurations, SMALL), **folded), 5),
+            draws=draws,
+        )
+
+
+def covers_first_differences(world: World, n_seeds: int, rng: np.random.Generator) -> tuple[float, ...]:
+    """The share of the first configuration's pairs whose own interval holds the true difference."""
+    contrasts = pair_contrasts(len(world.accuracies))
+    contrasts = contrasts[contrasts[:, 0] == 1]
+    family, truth = (
+        variance_model(world.draw(rng, n_seeds), folds=world.folds).family(contrasts),
+        contrasts @ world.accuracies,
+    )
+    return (float(np.mean((family.low <= truth) & (truth <= family.high))),)
 
 
 def covers_f1(world: World, n_seeds: int, absent: bool, rng: np.random.Generator) -> tuple[float, ...]:

@@ -47,8 +47,8 @@ class World:
     """Images of one group share difficulty and interaction; empty: every image by itself."""
     n_folds: int = 0
     """Every image is tested in one of so many folds, each with models of its own; 0: one test set."""
-    fold_sd: float = 0.0
-    """Of what a fold's training images do to each configuration."""
+    fold_sd: tuple[float, ...] = (0.0,)
+    """Of what a fold's training images do to each configuration, in turn."""
 
     def draw(self, rng: np.random.Generator, n_seeds: int) -> npt.NDArray[np.bool_]:
         """Return right or wrong, (configurations, seeds, images)."""
@@ -72,7 +72,7 @@ class World:
         """Return right or wrong where each fold has training images, and runs, of its own."""
         shape = (len(self.accuracies), n_seeds, self.n_folds)
         runs = self.seed_sd[:, None, None] * rng.standard_normal(shape)
-        runs = runs + self.fold_sd * rng.standard_normal((shape[0], 1, self.n_folds))
+        runs = runs + self._fold_sd[:, None, None] * rng.standard_normal((shape[0], 1, self.n_folds))
         noise = NOISE_SD * rng.standard_normal((*shape[:2], self.n_images))
         return np.asarray(self._centres()[:, None, None] + images[:, None, :] + runs[..., self.folds] + noise > 0)
 
@@ -87,8 +87,12 @@ class World:
         sizes = np.resize(self.group_sizes, self.n_images)
         return np.repeat(np.arange(self.n_images), sizes)[: self.n_images]
 
+    @property
+    def _fold_sd(self) -> Floats:
+        return np.resize(np.asarray(self.fold_sd, dtype=np.float64), len(self.accuracies))
+
     def _centres(self) -> Floats:
-        spread = np.sqrt(REST + self.seed_sd**2 + self.common_seed_sd**2 + self.fold_sd**2)
+        spread = np.sqrt(REST + self.seed_sd**2 + self.common_seed_sd**2 + self._fold_sd**2)
         return np.asarray(special.ndtri(self.accuracies) * spread)
 
 

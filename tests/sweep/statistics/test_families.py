@@ -20,7 +20,7 @@ def crossed(seed: int, n_configurations: int = 4, n_seeds: int = 3, n_images: in
 
 
 def of_contrast(squares: CrossSquares, a: Floats) -> tuple[float, float, float]:
-    return tuple(float(a @ part @ a) for part in (squares.seed, squares.image, squares.residual))
+    return tuple(float(a @ part @ a) for part in (squares.seed, squares.image.within, squares.residual))
 
 
 def two_ways(values: Floats) -> tuple[float | None, ...]:
@@ -42,14 +42,14 @@ def test_mean_squares_of_one_configuration_are_the_published_ones():
     """The published example of a 3 × 6 matrix (statsmodels, two-way without replication)."""
     y = [[1, 1, 0, 1, 0, 1], [1, 0, 0, 1, 0, 1], [1, 1, 0, 1, 1, 1]]
     squares = cross_squares([y])
-    found = (squares.seed.item(), squares.image.item(), squares.residual.item())
+    found = (squares.seed.item(), squares.image.within.item(), squares.residual.item())
     assert found == pytest.approx((0.16666666666666669, 0.5333333333333332, 0.09999999999999999))
 
 
 def test_mean_squares_without_an_images_part_are_the_published_ones():
     y = [[1, 0, 1, 1, 0, 1, 1, 0], [0, 1, 1, 0, 1, 1, 0, 1], [1, 1, 0, 1, 1, 0, 1, 1]]
     squares = cross_squares([y])
-    found = (squares.seed.item(), squares.image.item(), squares.residual.item())
+    found = (squares.seed.item(), squares.image.within.item(), squares.residual.item())
     assert found == pytest.approx((0.04166666666666667, 0.0, 0.37499999999999994))
 
 
@@ -84,7 +84,7 @@ def test_seed_means_are_less_their_configurations_mean():
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.1, 1e9 / 3])
 def test_without_spread_no_rounding_is_left(value):
     squares = cross_squares(np.full((3, 4, 11), value))
-    assert not np.any([squares.seed, squares.image, squares.residual])
+    assert not np.any([squares.seed, squares.image.within, squares.residual])
 
 
 def test_seeds_that_agree_leave_no_residual():

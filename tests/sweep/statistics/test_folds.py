@@ -5,7 +5,6 @@ from scipy import stats
 from sweep.statistics import best_set, compare_all, rank_intervals, seed_interval, split_interval, total_interval
 from sweep.statistics.families import cross_squares
 from sweep.statistics.folds import folds_of_groups, image_squares
-from sweep.statistics.intervals import two_way
 
 FOLDS = np.arange(60) % 5
 RNG = np.random.default_rng(3)
@@ -14,26 +13,25 @@ APART = Y + 0.3 * RNG.standard_normal((4, 1, 5))[:, :, FOLDS]
 """Folds that differ, by configuration."""
 
 
-def test_images_within_folds_are_those_of_an_analysis_of_variance():
+def test_images_within_and_between_folds_are_those_of_an_analysis_of_variance():
     images = APART[0].mean(axis=0)
-    apart = stats.f_oneway(*(images[fold == FOLDS] for fold in range(5))).statistic
-    parts = two_way(APART[0], FOLDS)
+    squares = image_squares((images - images.mean())[None], FOLDS, 3)
+    ratio = stats.f_oneway(*(images[fold == FOLDS] for fold in range(5))).statistic
     within = 3 * sum(((images[fold == FOLDS] - images[fold == FOLDS].mean()) ** 2).sum() for fold in range(5)) / 55
-    assert apart > 1
-    assert parts.ms_image == pytest.approx(within * apart)
+    assert ratio > 1
+    assert (squares.within[0, 0], squares.between[0, 0]) == pytest.approx((within, within * ratio))
+    assert (squares.df_within, squares.df_between) == (55, 4)
 
 
-def test_folds_that_are_alike_leave_the_images_their_own_variance():
-    images = np.arange(60.0) // 5
-    alike, df = image_squares((images - images.mean())[None], FOLDS, 1)
-    assert alike[0, 0] == pytest.approx(((images - images.mean()) ** 2).sum() / 55)
-    assert df == 55
+def test_the_larger_of_the_two_is_a_contrasts():
+    alike = np.arange(60.0) // 5
+    assert image_squares((alike - alike.mean())[None], FOLDS, 1).of(np.ones(1))[1] == 55
+    assert cross_squares(APART, folds=FOLDS).image.of(np.array([1.0, -1.0, 0.0, 0.0]))[1] == 4
 
 
-def test_degrees_of_freedom_are_the_folds_where_they_differ():
-    assert cross_squares(APART[:1], folds=FOLDS).df_image == 4
-    assert cross_squares(APART, folds=FOLDS).df_image == 4 * 3
-    assert cross_squares(APART).df_image == 59
+def test_without_folds_images_are_one_set():
+    images = APART[0].mean(axis=0) - APART[0].mean()
+    assert image_squares(images[None], None, 3).of(np.ones(1)) == pytest.approx((3 * (images**2).sum() / 59, 59))
 
 
 def test_what_all_configurations_share_in_a_fold_is_no_difference():
@@ -49,9 +47,21 @@ def test_differing_folds_widen_every_interval():
     assert many.high - many.low > one.high - one.low
 
 
-def test_squares_stay_a_covariance():
-    values = np.linalg.eigvalsh(cross_squares(APART, folds=FOLDS).image)
-    assert values.min() >= -1e-12
+def test_a_pair_is_its_own_total_interval_in_folds():
+    pair = compare_all(APART[:2], folds=FOLDS)
+    alone = total_interval(APART[0] - APART[1], folds=FOLDS)
+    assert pair.high[0] - pair.low[0] == pytest.approx(alone.high - alone.low)
+
+
+def test_one_sensitive_configuration_widens_its_own_pairs_most_among_many():
+    rng = np.random.default_rng(5)
+    y = np.where(rng.random((9, 4, 300)) < 0.7, 1.0, 0.0)
+    folds = np.arange(300) % 5
+    y[0] += 0.3 * rng.standard_normal(5)[folds]
+    plain, folded = compare_all(y), compare_all(y, folds=folds)
+    wider = (folded.high - folded.low) / (plain.high - plain.low)
+    assert wider[:8].min() > 2
+    assert wider[8:].max() < 2
 
 
 @pytest.mark.parametrize("of", [compare_all, best_set, rank_intervals])

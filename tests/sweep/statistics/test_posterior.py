@@ -121,7 +121,7 @@ def drawn_means(y: Floats, layout: tuple[Floats, Floats] | None, seed: int) -> t
     _, n_seeds, n_images = y.shape
     v = seed_variances(squares, layout, rng, DRAWS)
     q = np.sqrt((n_images - 1) / rng.chisquare(n_images - 1, DRAWS))
-    values, vectors = linalg.eigh((squares.image - squares.residual) / (n_seeds * n_images))
+    values, vectors = linalg.eigh((squares.image.within - squares.residual) / (n_seeds * n_images))
     root = vectors @ np.diag(np.sqrt(np.maximum(values, 0))) @ vectors.T
     own = np.sqrt(v / n_seeds) * rng.standard_normal(v.shape)
     return own + q[:, None] * (rng.standard_normal(v.shape) @ root.T), v, q**2, root @ root.T
@@ -196,7 +196,7 @@ def test_a_variance_lies_anywhere_within_its_step():
 
 def test_seeds_that_agree_have_the_smallest_variance_but_some():
     squares = cross_squares(np.repeat(answers(7, n_seeds=1), 10, axis=1))
-    images = np.diagonal(squares.image).mean() / squares.n_units
+    images = np.diagonal(squares.image.within).mean() / squares.n_units
     draws = seed_variances(squares, None, np.random.default_rng(0), 2000)
     assert draws.min() >= 1e-6 * images
     assert draws.mean() < 3e-6 * images
