@@ -47,6 +47,23 @@ class ImageSquares:
         between = float(contrast @ self.between @ contrast)
         return (between, self.df_between) if between >= within else (within, self.df_within)
 
+    def pooled(self, contrast: Floats) -> tuple[float, float]:
+        """Return a contrast's mean square within folds, raised as far as all configurations together are between them.
+
+        The ratio is that of the traces after what all share is taken out, with (J−1)(K−1) degrees of freedom; no
+        less than 1.
+        """
+        within = float(contrast @ self.within @ contrast)
+        if self.between is None:
+            return within, self.df_within
+        n_configurations = len(self.within)
+        own = np.eye(n_configurations) - (1 / n_configurations if n_configurations > 1 else 0.0)
+        inner, outer = float(np.sum(own * self.within)), float(np.sum(own * self.between))
+        if outer <= inner:
+            return within, self.df_within
+        df = min(self.df_between * max(1, n_configurations - 1), self.df_within)
+        return (within * outer / inner if inner > 0 else float(contrast @ self.between @ contrast)), df
+
 
 def image_squares(images: Floats, folds: npt.ArrayLike | None, n_seeds: int) -> ImageSquares:
     """Return the mean squares of test images from each unit's mean over seeds, less its configuration's mean.

@@ -118,8 +118,9 @@ class ModeratedVariances:
             df_seed = np.fmin(self._df * total**2 / (shares**2).sum(axis=1), self._most_df)
         found = []
         for row, a in enumerate(contrasts):
-            ms_image, df_image = squares.image.of(a)
-            found.append(
+            # Under folds the contrast's own mean square has few degrees of freedom, and all configurations' one may
+            # not be its own: whichever gives the wider interval. Without folds the two are one.
+            ways = [
                 satterthwaite(
                     squares.n_units * total[row],
                     ms_image,
@@ -129,9 +130,17 @@ class ModeratedVariances:
                     df_image=df_image,
                     df_seed=df_seed[row],
                 )
-            )
+                for ms_image, df_image in (squares.image.of(a), squares.image.pooled(a))
+            ]
+            found.append(max(ways, key=_width))
         variance = np.array([each for each, _ in found]) / (squares.n_seeds * squares.n_units)
         return np.sqrt(variance), np.array([1.0 if df is None else df for _, df in found])
+
+
+def _width(way: tuple[float, float | None]) -> float:
+    """Return what the half-width of a 95 % interval is proportional to, from a variance and its degrees of freedom."""
+    variance, df = way
+    return 0.0 if df is None else float(special.stdtrit(df, 0.975)) * math.sqrt(variance)
 
 
 def holm(p: npt.ArrayLike) -> Floats:
