@@ -22,6 +22,8 @@ class Cell:
     draws: int
     lowest: float
     highest: float
+    why: str
+    """The reason, where it is known to lie outside."""
 
     def inside(self, errors: float = 2.0) -> bool:
         """Whether the figure is within its bounds, or so near that the draws cannot tell: by so many standard errors.
@@ -47,6 +49,7 @@ def measure(scenario: Scenario, draws: int) -> list[Cell]:
             draws=draws,
             lowest=lowest,
             highest=highest,
+            why=scenario.why,
         )
         for (quantity, (lowest, highest)), mean, error in zip(scenario.bounds.items(), means, errors, strict=True)
     ]

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
-from sweep.statistics import f1_values, total_interval
+from sweep.statistics import aurc_interval, calibration_interval, f1_values, total_interval
 from sweep.statistics.comparisons import variance_model
 from sweep.statistics.families import Layout, pair_contrasts
 from sweep.statistics.ranking import best_of, ranks_of
-from tests.simulation.world import EIGHTFOLD, LARGE, SMALL, STUDY_LAYOUT, World, equal, study
+from tests.simulation.world import EIGHTFOLD, LARGE, NOISE_SD, SMALL, STUDY_LAYOUT, World, equal, study
 
 Floats = npt.NDArray[np.float64]
 Measure = Callable[[np.random.Generator], tuple[float, ...]]
@@ -20,8 +21,21 @@ Measure = Callable[[np.random.Generator], tuple[float, ...]]
 
 COVERAGE = (0.93, 0.975)
 AT_LEAST = (0.93, 1.0)
+SMOOTH = (0.91, 1.0)
+"""Of metrics whose linearisation is only nearly their own."""
+NO_BOUND = (0.0, 1.0)
 WORTH_FINDING = 0.008
 """Power counts the pairs whose true accuracies are further apart."""
+
+
+FEW = (
+    "three seeds tell the seeds' variance with two degrees of freedom, and where it rules, Satterthwaite's "
+    "approximation gives too many"
+)
+ALONE = (
+    "a single configuration that is sensitive to its training images, among fifteen that are not, is taken for more "
+    "like them than it is: 3 or 5 folds cannot tell it from chance"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +49,8 @@ class Scenario:
     measure: Measure
     draws: int
     """Of the long form."""
+    why: str = ""
+    """The reason, where the figure is known to lie outside its bounds."""
 
 
 def scenarios() -> Iterator[Scenario]:
@@ -43,6 +59,8 @@ def scenarios() -> Iterator[Scenario]:
     yield from _differences()
     yield from _families_of_120()
     yield from _small_families()
+    yield from _other_sizes()
+    yield from _probabilities()
     yield from _in_folds()
     yield from _unusual_worlds()
 
@@ -97,6 +115,7 @@ def _totals() -> Iterator[Scenario]:
                     bounds={"coverage": COVERAGE},
                     measure=partial(covers_mean, equal(1, seed_sd, n_images, 0.78), n_seeds),
                     draws=4000,
+                    why=FEW if n_seeds == 3 else "",
                 )
 
 
@@ -111,6 +130,7 @@ def _differences() -> Iterator[Scenario]:
                     bounds={"coverage": COVERAGE},
                     measure=partial(covers_difference, world, n_seeds),
                     draws=4000 if n_configurations < 16 else 400,
+                    why=FEW if n_seeds == 3 else "",
                 )
 
 
@@ -181,6 +201,85 @@ def _small_families() -> Iterator[Scenario]:
                 )
 
 
+def _other_sizes() -> Iterator[Scenario]:
+    """Yield families at other numbers of images than 450, and at two seeds."""
+    section = "Families at other sizes"
+    for n_configurations, draws in ((2, 3000), (4, 2000), (16, 300)):
+        layout = STUDY_LAYOUT if n_configurations == 16 else None
+        for n_images in (150, 3000):
+            yield Scenario(
+                section=section,
+                name=f"{n_configurations} equal configurations, eightfold, 5 seeds, {n_images} images",
+                bounds={"family-wise error": (0.0, 0.07)},
+                measure=partial(errs_anywhere, equal(n_configurations, EIGHTFOLD, n_images), 5, layout),
+                draws=draws,
+            )
+        yield Scenario(
+            section=section,
+            name=f"{n_configurations} equal configurations, eightfold, two seeds (the report warns)",
+            bounds={"family-wise error": NO_BOUND},
+            measure=partial(errs_anywhere, equal(n_configurations, EIGHTFOLD), 2, layout),
+            draws=draws,
+        )
+    for n_seeds in (3, 5):
+        spread = replace(equal(4, EIGHTFOLD), accuracies=np.array([0.7, 0.73, 0.76, 0.79]))
+        yield Scenario(
+            section=section,
+            name=f"4 configurations 3 points apart, eightfold, {n_seeds} seeds",
+            bounds={"power": NO_BOUND, "best in the set": AT_LEAST, "true ranks inside": AT_LEAST},
+            measure=partial(finds, spread, n_seeds, None),
+            draws=2000,
+        )
+
+
+OVERCONFIDENT = 1.5
+"""How much steeper confidence rises with the signal than the chance to be right."""
+
+
+def _confidence(signals: Floats) -> Floats:
+    return np.asarray(special.ndtr(OVERCONFIDENT * signals / NOISE_SD))
+
+
+def _probabilities() -> Iterator[Scenario]:
+    """Yield loss, calibration error and AURC: the confidence in the answer is a steep function of its signal."""
+    for n_seeds in (3, 5, 10):
+        for spread, seed_sd in (("small", SMALL), ("large", LARGE)):
+            yield Scenario(
+                section="Loss, calibration error and AURC of overconfident models",
+                name=f"{spread} seed spread, 450 images, {n_seeds} seeds",
+                bounds={"coverage, loss": COVERAGE, "coverage, calibration error": SMOOTH, "coverage, AURC": SMOOTH},
+                measure=partial(covers_probabilities, equal(1, seed_sd, accuracy=0.78), n_seeds),
+                draws=1500,
+                why=FEW if n_seeds == 3 else "",
+            )
+
+
+def covers_probabilities(world: World, n_seeds: int, rng: np.random.Generator) -> tuple[float, ...]:
+    """Whether the total intervals of loss, calibration error and AURC hold their values on endless images."""
+    signals, right = world.draw_signals(rng, n_seeds)
+    confidence = _confidence(signals)
+    loss = -np.log(np.where(right, confidence, 1 - confidence).clip(1e-12))
+    found = (
+        total_interval(loss),
+        calibration_interval(confidence, right),
+        aurc_interval(confidence, right),
+    )
+    return tuple(
+        float(each.low <= truth <= each.high) for each, truth in zip(found, true_probabilities(world), strict=True)
+    )
+
+
+def true_probabilities(world: World) -> tuple[float, float, float]:
+    """Return loss, calibration error in 15 bins of equal mass, and AURC, by quadrature over the signal."""
+    signals = world.signal_quantiles(150_000)
+    chance, confidence = special.ndtr(signals / NOISE_SD), _confidence(signals).clip(1e-12, 1 - 1e-12)
+    loss = -(chance * np.log(confidence) + (1 - chance) * np.log1p(-confidence)).mean()
+    # Confidence rises with the signal, so that the bins are the signal's.
+    gaps = (confidence - chance).reshape(15, -1).mean(axis=1)
+    risk = (1 - chance)[::-1].cumsum() / np.arange(1, signals.size + 1)
+    return float(loss), float(np.sqrt((gaps**2).mean())), float(risk.mean())
+
+
 def _in_folds() -> Iterator[Scenario]:
     section = "Folds: every image tested once a seed, by models trained on the other folds"
     for n_folds in (3, 5):
@@ -222,6 +321,7 @@ def _one_sensitive(section: str, name: str, folded: dict[str, Any]) -> Iterator[
             bounds={"coverage": AT_LEAST},
             measure=partial(covers_first_differences, replace(equal(n_configurations, SMALL), **folded), 5),
             draws=draws,
+            why=ALONE if n_configurations == 16 else "",
         )
 
 
@@ -258,7 +358,7 @@ def true_f1(accuracy: float, absent: bool) -> float:
 
 def _unusual_worlds() -> Iterator[Scenario]:
     section = "Where trouble may be expected"
-    for accuracy in (0.02, 0.995):
+    for accuracy in (0.0, 0.02, 0.995, 1.0):
         yield Scenario(
             section=section,
             name=f"accuracy {accuracy:.1%}, 5 seeds, 150 images",
@@ -269,7 +369,7 @@ def _unusual_worlds() -> Iterator[Scenario]:
     for spread, seed_sd, lowest in (("small", SMALL, 0.93), ("large", LARGE, 0.90)):
         yield Scenario(
             section=section,
-            name=f"two seeds, {spread} seed spread, 450 images",
+            name=f"two seeds, {spread} seed spread, 450 images (the report warns)",
             bounds={"coverage": (lowest, 1.0)},
             measure=partial(covers_mean, equal(1, seed_sd), 2),
             draws=4000,
@@ -297,18 +397,18 @@ def _unusual_worlds() -> Iterator[Scenario]:
             measure=partial(covers_f1, equal(1, SMALL), 5, absent),
             draws=4000,
         )
-    common = replace(equal(16, SMALL), common_seed_sd=0.4)
-    collapsed = replace(equal(16, SMALL), collapsed_to=0.2)
     many = equal(100, LARGE)
     for name, world, draws in (
-        ("a strong common effect of the seeds", common, 500),
-        ("one run of one configuration collapsed", collapsed, 500),
+        ("4 with a strong common effect of the seeds", replace(equal(4, SMALL), common_seed_sd=0.4), 2000),
+        ("16 with a strong common effect of the seeds", replace(equal(16, SMALL), common_seed_sd=0.4), 500),
+        ("4 of which one run of one collapsed", replace(equal(4, SMALL), collapsed_to=0.2), 2000),
+        ("16 of which one run of one collapsed", replace(equal(16, SMALL), collapsed_to=0.2), 500),
         ("100 configurations", many, 60),
     ):
         yield Scenario(
             section=section,
             name=f"all pairs of equal ones, {name}, 5 seeds",
             bounds={"family-wise error": (0.0, 0.07)},
-            measure=partial(errs_anywhere, world, 5, None if world is many else STUDY_LAYOUT),
+            measure=partial(errs_anywhere, world, 5, STUDY_LAYOUT if len(world.accuracies) == 16 else None),
             draws=draws,
         )

@@ -9,6 +9,7 @@ The standard deviations are 2 for difficulty, 1 for image × configuration and 0
 for.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,19 +63,29 @@ class World:
         if self.n_folds:
             return self._draw_in_folds(rng, n_seeds, difficulty + interaction)
         fixed = self._centres()[:, None] + (difficulty + interaction)[:, owner]
-        noise = NOISE_SD * rng.standard_normal((n_configurations, n_seeds, n_images))
-        right = np.asarray(fixed[:, None, :] + seeds[:, :, None] + noise > 0)
+        right = _noisy(fixed[:, None, :] + seeds[:, :, None], rng)
         if self.collapsed_to is not None:
             right[0, 0] = rng.random(n_images) < self.collapsed_to
         return right
+
+    def draw_signals(self, rng: np.random.Generator, n_seeds: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """Return latent values without the noise, and right or wrong, (seeds, images): of the first configuration."""
+        images = math.hypot(IMAGE_SD, INTERACTION_SD) * rng.standard_normal(self.n_images)
+        seeds = self.seed_sd[0] * rng.standard_normal((n_seeds, 1))
+        signals = self._centres()[0] + images + seeds
+        return signals, _noisy(signals, rng)
+
+    def signal_quantiles(self, n: int) -> Floats:
+        """Return n equally likely values of what a new seed's signal of a new image may be."""
+        spread = math.sqrt(IMAGE_SD**2 + INTERACTION_SD**2 + self.seed_sd[0] ** 2)
+        return np.asarray(self._centres()[0] + spread * special.ndtri((np.arange(n) + 0.5) / n))
 
     def _draw_in_folds(self, rng: np.random.Generator, n_seeds: int, images: Floats) -> npt.NDArray[np.bool_]:
         """Return right or wrong where each fold has training images, and runs, of its own."""
         shape = (len(self.accuracies), n_seeds, self.n_folds)
         runs = self.seed_sd[:, None, None] * rng.standard_normal(shape)
         runs = runs + self._fold_sd[:, None, None] * rng.standard_normal((shape[0], 1, self.n_folds))
-        noise = NOISE_SD * rng.standard_normal((*shape[:2], self.n_images))
-        return np.asarray(self._centres()[:, None, None] + images[:, None, :] + runs[..., self.folds] + noise > 0)
+        return _noisy(self._centres()[:, None, None] + images[:, None, :] + runs[..., self.folds], rng)
 
     @property
     def folds(self) -> npt.NDArray[np.int64] | None:
@@ -94,6 +105,11 @@ class World:
     def _centres(self) -> Floats:
         spread = np.sqrt(REST + self.seed_sd**2 + self.common_seed_sd**2 + self._fold_sd**2)
         return np.asarray(special.ndtri(self.accuracies) * spread)
+
+
+def _noisy(signals: Floats, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """Return right where a signal and its noise are positive."""
+    return np.asarray(signals + NOISE_SD * rng.standard_normal(signals.shape) > 0)
 
 
 def equal(
