@@ -7,7 +7,7 @@ written, is set aside with its reason, and only records of one split stand in th
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -60,8 +60,8 @@ class TestOutcomes:
     """(images,) rows of split.json's images, ascending."""
     labels: npt.NDArray[np.int64]
     """(images,) class numbers."""
-    logits: npt.NDArray[np.float32]
-    """(seeds, images, classes); the highest is the predicted class's."""
+    of_seeds: tuple[npt.NDArray[np.float32], ...]
+    """One (images, classes) array of logits a seed; the highest is the predicted class's."""
     has_probabilities: bool = True
     """Whether the logits tell more than the predicted class."""
 
@@ -69,14 +69,22 @@ class TestOutcomes:
         """Return the rows of some of the seeds, in their order."""
         return [self.seeds.index(seed) for seed in seeds]
 
-    @cached_property
-    def predicted(self) -> npt.NDArray[np.int64]:
-        """(seeds, images) class numbers."""
-        return np.asarray(self.logits.argmax(axis=-1), dtype=np.int64)
+    @property
+    def logits(self) -> npt.NDArray[np.float32]:
+        """(seeds, images, classes)."""
+        return np.stack(self.of_seeds)
 
     @cached_property
+    def predicted(self) -> npt.NDArray[np.int32]:
+        """(seeds, images) class numbers."""
+        return np.stack([logits.argmax(axis=-1) for logits in self.of_seeds]).astype(np.int32)
+
+    @property
     def log_probabilities(self) -> npt.NDArray[np.float64]:
-        """(seeds, images, classes); raises ValueError where there are no probabilities."""
+        """(seeds, images, classes); raises ValueError where there are no probabilities.
+
+        The largest array of a sweep: computed anew each time, so that only one configuration's is there at once.
+        """
         if not self.has_probabilities:
             raise ValueError("predicted classes alone have no probabilities, loss or calibration")
         return log_probabilities(self.logits)
@@ -140,12 +148,14 @@ class Configuration:
             return None
         predictions = [record.predictions for record in self.records if record.predictions is not None]
         orders = [np.argsort(part.test_index, kind="stable") for part in predictions]
-        logits = np.stack([part.test_logits[order] for part, order in zip(predictions, orders, strict=True)])
         return TestOutcomes(
             seeds=self.seeds,
             images=predictions[0].test_index[orders[0]],
             labels=predictions[0].test_labels[orders[0]],
-            logits=logits,
+            of_seeds=tuple(
+                part.test_logits[order] if (np.diff(order) < 0).any() else part.test_logits
+                for part, order in zip(predictions, orders, strict=True)
+            ),
             has_probabilities=self.has_probabilities,
         )
 
@@ -305,7 +315,8 @@ def read_sweep(directory: Path) -> Sweep:
             f"{directory / 'sweep.json'} and split.json are of different images; restore the file that was replaced"
         )
     records, unreadable = _read_records(directory / "trials")
-    records, unfit = _divide(records, lambda record: _misfit(record, split_file))
+    tested = _tested(split_file)
+    records, unfit = _divide(records, lambda record: _misfit(record, tested))
     digest = _main_split(records, split_file)
     planned = tuple(trial for each in plan["planned"] if (trial := PlannedTrial(**each)).split_digest == digest)
     records, other = _divide(records, lambda record: _other_split(record, digest))
@@ -344,12 +355,31 @@ def _read_plan(path: Path) -> Mapping[str, Any]:
 
 def _read_records(folder: Path) -> tuple[list[TrialRecord], list[SetAside]]:
     records, aside = [], []
+    seen: dict[bytes, npt.NDArray[np.int64]] = {}
     for path in sorted(folder.glob("*/record.json")):
         try:
-            records.append(read_record(path.parent))
+            records.append(_sharing(read_record(path.parent), seen))
         except (ValueError, TypeError, OSError) as error:
             aside.append(SetAside(trial_id=path.parent.name, reason=f"cannot be read: {error}"))
     return records, aside
+
+
+def _sharing(record: TrialRecord, seen: dict[bytes, npt.NDArray[np.int64]]) -> TrialRecord:
+    """Return the record with its images and labels taken from `seen` where they are there already.
+
+    They are the same in nearly all records, and would be half of what a large sweep holds in memory.
+    """
+    if record.predictions is None:
+        return record
+    found = record.predictions
+    shared = replace(
+        found,
+        validation_index=seen.setdefault(found.validation_index.tobytes(), found.validation_index),
+        validation_labels=seen.setdefault(found.validation_labels.tobytes(), found.validation_labels),
+        test_index=seen.setdefault(found.test_index.tobytes(), found.test_index),
+        test_labels=seen.setdefault(found.test_labels.tobytes(), found.test_labels),
+    )
+    return replace(record, predictions=shared)
 
 
 def _divide(
@@ -366,20 +396,30 @@ def _divide(
     return kept, aside
 
 
-def _misfit(record: TrialRecord, split_file: SplitFile) -> str | None:
-    """Return why a record does not belong to the folder's images, or None."""
-    if record.split_digest not in split_file.splits:
+def _tested(split_file: SplitFile) -> dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Return every split's test images and the number of each image's class, by the split's digest."""
+    number = {name: place for place, name in enumerate(split_file.classes)}
+    labels = np.array([number[image.label] for image in split_file.images], dtype=np.int64)
+    return {
+        digest: (np.flatnonzero(np.asarray(parts) == "test"), labels) for digest, parts in split_file.splits.items()
+    }
+
+
+def _misfit(
+    record: TrialRecord, tested: Mapping[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
+) -> str | None:
+    """Return why a record does not belong to the folder's images, or None; `tested` is that of `_tested`."""
+    if record.split_digest not in tested:
         return "is of a split that split.json does not hold"
     if record.status == "failed":
         return None
     if record.predictions is None:
         return "has no predictions"
-    parts = np.asarray(split_file.splits[record.split_digest])
-    index, labels = record.predictions.test_index, record.predictions.test_labels
-    if not np.array_equal(np.sort(index), np.flatnonzero(parts == "test")):
+    images, labels = tested[record.split_digest]
+    index = record.predictions.test_index
+    if not np.array_equal(np.sort(index), images):
         return "was tested on images other than its split's"
-    number = {name: place for place, name in enumerate(split_file.classes)}
-    if [number[split_file.images[row].label] for row in index] != labels.tolist():
+    if not np.array_equal(labels[index], record.predictions.test_labels):
         return "was tested against labels other than its split's"
     return None
 

@@ -7,7 +7,7 @@ matching is as good as another.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -75,12 +75,17 @@ class Matrices:
         """Test images."""
         return len(self.outcomes[0].labels)
 
-    @cached_property
-    def values(self) -> Mapping[str, Values]:
-        """Metric -> (configurations, seeds, images), whose mean over images is each seed's metric."""
-        return {
-            metric: self.common(partial(per_image, metric=metric, n_classes=self.n_classes)) for metric in self.metrics
-        }
+    def values(self, metric: str) -> Values:
+        """Return (configurations, seeds, images) values, whose mean over images is each seed's metric.
+
+        Computed anew each time: of a large sweep the arrays of all metrics would not fit side by side.
+        """
+        return self.common(partial(per_image, metric=metric, n_classes=self.n_classes))
+
+    def seed_means(self, metric: str) -> Values:
+        """Return every seed's metric, (configurations, seeds)."""
+        self._study(metric)
+        return self._seed_means[metric]
 
     def common(self, of: Callable[[TestOutcomes], npt.NDArray[Any]]) -> npt.NDArray[Any]:
         """Return an array (configurations, seeds, images) of what is (seeds, images) in each, common seeds only."""
@@ -89,12 +94,26 @@ class Matrices:
 
     def model(self, metric: str) -> VarianceModel:
         """Return the variances of a metric over all configurations; raises ValueError for fewer than two seeds."""
+        self._study(metric)
         if metric not in self._models:
-            self._models[metric] = variance_model(self.values[metric], self.groups, self.layout)
+            raise ValueError("one seed: nothing tells the seeds' chance from a difference")
         return self._models[metric]
+
+    def _study(self, metric: str) -> None:
+        """Take from a metric's values all that is needed of them, once."""
+        if metric in self._seed_means:
+            return
+        values = self.values(metric)
+        self._seed_means[metric] = values.mean(axis=2)
+        if self.n_seeds > 1:
+            self._models[metric] = variance_model(values, self.groups, self.layout)
 
     @cached_property
     def _models(self) -> dict[str, VarianceModel]:
+        return {}
+
+    @cached_property
+    def _seed_means(self) -> dict[str, Values]:
         return {}
 
     @cached_property

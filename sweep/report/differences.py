@@ -91,10 +91,10 @@ def judge(matrices: Matrices, metric: str, contrasts: Floats) -> list[Row]:
 
     With a single seed the intervals are of the test images alone and nothing is decided.
     """
-    values = matrices.values[metric]
-    over_seeds = [_over_seeds(row) for row in contrasts @ values.mean(axis=2)]
+    over_seeds = [_over_seeds(row) for row in contrasts @ matrices.seed_means(metric)]
     rows: list[Row] = [{"n_seeds": matrices.n_seeds, "verdict": "undecided"} | limits for limits in over_seeds]
     if matrices.n_seeds < 2:
+        values = matrices.values(metric)
         for row, contrast in zip(rows, contrasts, strict=True):
             row |= _total(np.tensordot(contrast, values, 1), matrices.groups)
         return rows

@@ -101,18 +101,22 @@ def cross_squares(
     if n_units < 2:
         raise ValueError("y must have two test images or groups of them at least")
     means = values.mean(axis=(1, 2))
-    centred = values - means[:, None, None]
-    seeds, images = centred.mean(axis=2), centred.mean(axis=1)
-    residual = (centred - seeds[:, :, None] - images[:, None, :]).reshape(n_configurations, -1)
+    seeds, images = values.mean(axis=2) - means[:, None], values.mean(axis=1) - means[:, None]
     # Rounding leaves mean squares where the true ones are zero.
-    nothing = math.sqrt(ROUNDING * float(np.mean(values**2)))
-    seeds, images, residual = (np.where(np.abs(part) > nothing, part, 0.0) for part in (seeds, images, residual))
+    nothing = math.sqrt(ROUNDING * float(np.einsum("ksi,ksi->", values, values)) / values.size)
+    residual = np.zeros((n_configurations, n_configurations))
+    for seed in range(n_seeds):
+        # Seed by seed: the residuals of all seeds at once are as large as y.
+        rest = values[:, seed] - (means + seeds[:, seed])[:, None] - images
+        rest[np.abs(rest) <= nothing] = 0.0
+        residual += rest @ rest.T
+    seeds, images = (np.where(np.abs(part) > nothing, part, 0.0) for part in (seeds, images))
     return CrossSquares(
         means=means,
         seed_means=seeds,
         seed=n_units / (n_seeds - 1) * seeds @ seeds.T,
         image=image_squares(images, folds, n_seeds),
-        residual=residual @ residual.T / ((n_seeds - 1) * (n_units - 1)),
+        residual=residual / ((n_seeds - 1) * (n_units - 1)),
         n_seeds=n_seeds,
         n_units=n_units,
         fold_means=None if folds is None else fold_means(images, folds)[0],

@@ -22,10 +22,10 @@ def test_rows_and_columns_are_paired(tmp_path):
     assert matrices.seeds[0] == SEEDS
     assert matrices.left_out == ()
     for number, each in enumerate(matrices.configurations):
-        np.testing.assert_array_equal(matrices.values["accuracy"][number], each.outcomes.correct)
-        np.testing.assert_allclose(matrices.values["loss"][number].mean(axis=1), each.values("loss"))
-        np.testing.assert_allclose(matrices.values["f1_macro"][number].mean(axis=1), each.values("f1_macro"))
-        np.testing.assert_allclose(matrices.values["f1_weighted"][number].mean(axis=1), each.values("f1_weighted"))
+        np.testing.assert_array_equal(matrices.values("accuracy")[number], each.outcomes.correct)
+        np.testing.assert_allclose(matrices.values("loss")[number].mean(axis=1), each.values("loss"))
+        np.testing.assert_allclose(matrices.values("f1_macro")[number].mean(axis=1), each.values("f1_macro"))
+        np.testing.assert_allclose(matrices.values("f1_weighted")[number].mean(axis=1), each.values("f1_weighted"))
 
 
 def test_one_missing_seed_of_five_is_left_out_for_all(tmp_path):
@@ -92,7 +92,7 @@ def test_imported_seeds_of_other_numbers_are_matched_in_their_order(tmp_path):
     matrices = paired(sweep)
     assert (matrices.seeds, matrices.left_out) == (((10, 11, 12), (0, 1, 2)), ())
     for number, each in enumerate(matrices.configurations):
-        np.testing.assert_array_equal(matrices.values["accuracy"][number], each.outcomes.correct)
+        np.testing.assert_array_equal(matrices.values("accuracy")[number], each.outcomes.correct)
     assert comparisons(matrices)["p_adjusted"].notna().all()
     assert "seeds-not-paired" in [note.code for note in notes(sweep)]
 

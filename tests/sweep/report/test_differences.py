@@ -53,7 +53,7 @@ def test_a_difference_is_a_less_b_of_the_metric(table, sweep):
 
 
 def test_p_and_intervals_are_the_variance_models(table, matrices):
-    found = variance_model(matrices.values["accuracy"]).family(
+    found = variance_model(matrices.values("accuracy")).family(
         np.array([[1, -1, 0, 0], [0, 0, 1, -1]], dtype=np.float64)
     )
     rows = table[(table["metric"] == "accuracy") & (table["family"] == "strategies_within_model")]
@@ -85,7 +85,7 @@ def test_with_one_seed_nothing_is_decided_and_no_p_is_given(tmp_path):
     assert (table["verdict"] == "undecided").all()
     assert table[["p", "p_adjusted", "ci_low", "smallest_detectable"]].isna().all(axis=None)
     row = table.iloc[0]
-    values = matrices.values["accuracy"]
+    values = matrices.values("accuracy")
     assert row["total_ci_high"] == pytest.approx(total_interval(values[0] - values[1]).high)
     assert ranking(sweep, matrices)["in_best_set"].isna().all()
     assert power(matrices).empty
@@ -111,7 +111,7 @@ def test_a_configuration_that_left_has_intervals_but_no_verdict(tmp_path):
 
 
 def test_effects_are_contrasts_of_the_cells(matrices):
-    cells = matrices.values["accuracy"].mean(axis=(1, 2)).reshape(2, 2)
+    cells = matrices.values("accuracy").mean(axis=(1, 2)).reshape(2, 2)
     table = effects(matrices)
     table = table[table["metric"] == "accuracy"].set_index("effect")
     assert table.loc["model", "difference"] == pytest.approx(cells[0].mean() - cells[1].mean())
