@@ -144,6 +144,18 @@ def paired(sweep: Sweep) -> Matrices | None:
         leaving = min(staying, key=lambda each: (len(each.seeds), each.name))
         staying.remove(leaving)
         left_out.append(leaving)
+    return _matrices(sweep, staying, left_out, match)
+
+
+def paired_alone(sweep: Sweep, configurations: Sequence[Configuration]) -> Matrices | None:
+    """Return a family of some configurations by themselves, on the seeds that they share; None where there is none."""
+    match = matched_seeds if sweep.imported else common_seeds
+    return _matrices(sweep, configurations, (), match) if match(configurations)[0] else None
+
+
+def _matrices(
+    sweep: Sweep, staying: Sequence[Configuration], left_out: Sequence[Configuration], match: Match
+) -> Matrices:
     return Matrices(
         configurations=tuple(staying),
         seeds=match(staying),

@@ -10,6 +10,7 @@ Whatever is wrong is told in one sentence with its line (of CSV) or row (of Parq
 """
 
 import csv
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -103,10 +104,13 @@ def read_table(file: Path) -> Table:
     readers = {".csv": _read_csv, ".parquet": _read_parquet}
     if file.suffix.lower() not in readers:
         raise InputError(f"{file} is neither .csv nor .parquet; write the predictions as one of them.")
+    if file.is_dir():
+        raise InputError(f"{file} is a folder; name a file of predictions.")
     try:
         table = readers[file.suffix.lower()](file)
     except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror or error}); name a file of predictions.") from error
+        cause = error.strerror or " ".join(str(error).split())
+        raise InputError(f"{file} cannot be read ({cause}); name a file of predictions.") from error
     if table.rows.empty:
         raise InputError(f"{file} has no rows; write one row an image and trial.")
     return table
@@ -160,11 +164,27 @@ def _header(file: Path) -> list[str]:
 
 
 def _parsed(file: Path, types: Mapping[str, str]) -> pd.DataFrame:
-    # Without keep_default_na=False a class called NA would be a missing value.
-    rows = pd.read_csv(file, dtype=dict(types), keep_default_na=False, encoding="utf-8-sig")
+    with warnings.catch_warnings():
+        # A number that does not fit its column warns first and raises then, or is refused by what it is.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        # Without keep_default_na=False a class called NA would be a missing value.
+        rows = pd.read_csv(file, dtype=dict(types), keep_default_na=False, encoding="utf-8-sig")
     if not isinstance(rows.index, pd.RangeIndex):
-        raise InputError(f"{file} has more cells in a row than column names; name every column.")
-    return rows
+        raise InputError(
+            f"{file}, line {_longer_line(file)}: there are more cells than column names; name every column, or remove "
+            "the commas that are too many."
+        )
+    # pandas gives a column without a name, such as a written index, a name of its own.
+    return rows.set_axis(_header(file), axis=1)
+
+
+def _longer_line(file: Path) -> int:
+    """Return the first line that has more cells than the header."""
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        reader = csv.reader(lines)
+        width = len(next(reader))
+        next((cells for cells in reader if len(cells) > width), None)
+    return reader.line_num
 
 
 def _not_utf8(file: Path) -> InputError:
@@ -188,7 +208,7 @@ def _no_number(file: Path, names: Sequence[str], error: Exception) -> InputError
     if not faults:
         return InputError(f"{file}: a column of numbers cannot be read ({error}); write plain numbers.")
     row, name, kind = min(faults)
-    wanted = "a whole number" if kind == "int64" else "a number"
+    wanted = "a whole number below 2^63" if kind == "int64" else "a number"
     return InputError(f"{file}, line {_line(file, row)}: {name} is {str(rows[name][row])!r}, not {wanted}.")
 
 
@@ -207,14 +227,16 @@ def _line(file: Path, row: int) -> int:
 
 def _read_parquet(file: Path) -> Table:
     try:
+        from pyarrow import parquet
+
+        names = list(map(str, parquet.read_schema(file).names))
+        ignored = _check_columns(file, names)
         rows = pd.read_parquet(file, engine="pyarrow")
     except ImportError as error:
         raise InputError(f"{file}: reading Parquet needs pyarrow; install it by `pip install pyarrow`.") from error
     except ValueError as error:
         raise InputError(f"{file} is not a Parquet file: {' '.join(str(error).split())}; write it anew.") from error
-    names = [str(name) for name in rows.columns]
-    ignored = _check_columns(file, names)
-    rows = rows.drop(columns=list(ignored)).reset_index(drop=True)
+    rows = rows.drop(columns=list(ignored), errors="ignore").reset_index(drop=True)
     kinds = _numbers(names)
     for name in rows.columns:
         rows[name] = _as_number(file, rows[name], kinds[name]) if name in kinds else _as_text(file, rows[name])
@@ -227,6 +249,9 @@ def _as_number(file: Path, column: "pd.Series[Any]", kind: str) -> "pd.Series[An
         raise InputError(f"{file}: column {column.name} holds {column.dtype}, not {kind}; convert it.")
     if column.isna().any():
         raise InputError(f"{file}, row {int(np.argmax(column.isna())) + 1}: {column.name} has no number.")
+    if kind == "int64" and (large := column >= 2**63).any():
+        row = int(np.argmax(large))
+        raise InputError(f"{file}, row {row + 1}: {column.name} is {column[row]}, not a whole number below 2^63.")
     return pd.Series(column.to_numpy(dtype=kind), name=column.name)
 
 
@@ -234,7 +259,11 @@ def _as_text(file: Path, column: "pd.Series[Any]") -> "pd.Series[Any]":
     """Return texts as they are, whole numbers written out, and nothing as an empty text."""
     if pd.api.types.is_float_dtype(column.dtype):
         raise InputError(f"{file}: column {column.name} holds {column.dtype}, not text; convert it.")
-    codes, values = pd.factorize(column)
+    try:
+        codes, values = pd.factorize(column)
+    except TypeError as error:
+        kind = type(column.iloc[0]).__name__
+        raise InputError(f"{file}: column {column.name} holds values of {kind}, not text; convert it.") from error
     # What is missing has the code -1, the last text.
     texts = np.asarray([*map(str, values), ""], dtype=object)
     return pd.Series(texts[codes], name=column.name)

@@ -2,13 +2,14 @@
 
 import difflib
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from animefer_core.errors import InputError
 from sweep.frames import Configuration, Sweep
-from sweep.matrices import Matrices, paired
-from sweep.report.differences import LEVEL, critical_value, judge
+from sweep.matrices import Matrices, paired, paired_alone
+from sweep.report.differences import LEVEL, Floats, critical_value, judge
 from sweep.report.words import chance, count, span
 from sweep.statistics import Decision, components, what_decides
 
@@ -18,66 +19,92 @@ FOLDS = 5
 def compare(sweep: Sweep, first: str, second: str) -> str:
     """Return a paragraph on how two configurations (model/strategy) differ in test accuracy, and what would decide it.
 
-    The comparison is not corrected for others, and says so. Raises InputError for a configuration that the sweep
-    does not have, that has no results, or that shares too few seeds with the others.
+    The comparison is not corrected for others, and says so. Its seed variances are estimated from all configurations
+    of the sweep; from the two alone where one has too few seeds in common with the others. Raises InputError for a
+    configuration that the sweep does not have, and for two that have no seed in common.
     """
     a, b = _find(sweep, first), _find(sweep, second)
     if a is b:
         raise InputError(f"compare: {first} is named twice; give two configurations.")
+    if lacking := [each for each in (a, b) if not each.records]:
+        raise InputError(f"compare: {lacking[0].name} has no results yet; run `animefer sweep` again for them.")
     matrices = paired(sweep)
-    for each in (a, b):
-        if matrices is None or each.name not in matrices.names:
-            raise InputError(
-                f"compare: {each.name} has results of {len(each.records)} of {len(each.planned_seeds)} seeds, too few "
-                "in common with the others; run `animefer sweep` again for those that are missing."
-            )
-    if matrices is None or not matrices.metrics:
+    alone = matrices is None or not {a.name, b.name} <= set(matrices.names)
+    if alone:
+        matrices = paired_alone(sweep, (a, b))
+    if matrices is None:
+        raise InputError(f"compare: {a.name} and {b.name} have no seed in common; run one with the seeds of the other.")
+    if not matrices.metrics:
         raise InputError("compare: a single test image or group cannot tell two configurations apart.")
-    return _in_words(sweep, matrices, a, b)
+    words = _in_words(sweep, matrices, a, b)
+    if alone:
+        words.append(
+            "One of them shares too few seeds with the others: what seeds do is estimated from these two alone."
+        )
+    return " ".join(words)
 
 
-def _in_words(sweep: Sweep, matrices: Matrices, a: Configuration, b: Configuration) -> str:
+def _in_words(sweep: Sweep, matrices: Matrices, a: Configuration, b: Configuration) -> list[str]:
     contrast = np.zeros(len(matrices.names))
     contrast[matrices.names.index(a.name)], contrast[matrices.names.index(b.name)] = 1.0, -1.0
     (row,) = judge(matrices, "accuracy", contrast[None])
     n_seeds, n_images = matrices.n_seeds, matrices.n_images
-    words = [
-        f"{_opening(a, b, row['difference'])} "
-        f"(95 % total interval {span(row['total_ci_low'], row['total_ci_high'], 100)}; "
-        f"{count(n_seeds, 'seed')} × {count(n_images, 'image')})."
-    ]
+    interval = span(row.get("total_ci_low"), row.get("total_ci_high"), 100)
+    kind = "total interval" if n_seeds > 1 else "interval of the test images alone"
+    told = f"95 % {kind} {interval}" if interval else "no interval: nothing varied"
+    counts = f"{count(n_seeds, 'seed')} × {count(n_images, 'image')}"
+    words = [f"{_opening(a, b, row['difference'])} ({told}; {counts})."]
     if n_seeds < 2:
-        words.append("Not decided: with one seed nothing tells the seeds' chance from a difference.")
-        return " ".join(words)
-    words.append(
-        f"{'Not decided' if row['verdict'] == 'undecided' else 'Decided'} ({_p(row['p'])}; one comparison named "
-        "beforehand, not corrected for others)."
-    )
-    if row["verdict"] == "undecided":
-        squares, family = matrices.model("accuracy").squares, matrices.model("accuracy").family(contrast[None], LEVEL)
-        parts, critical = components(squares, contrast, float(family.standard_error[0])), critical_value(family, 0)
-        decision = what_decides(row["difference"], parts, squares.n_seeds, squares.n_units, critical)
-        all_images = len(sweep.split_file.images)
-        # Folds test every image once; groups, where there are any, grow in the same proportion.
-        in_folds = squares.n_units * all_images / n_images
-        folds = critical * math.sqrt(parts.variance(n_seeds, in_folds))
-        words.append(_advice(row["difference"], decision, folds, all_images))
-    return " ".join(words)
+        return [*words, "Not decided: with one seed nothing tells the seeds' chance from a difference."]
+    decided = "Not decided" if row["verdict"] == "undecided" else "Decided"
+    words.append(f"{decided} ({_p(row['p'])}; one comparison named beforehand, not corrected for others).")
+    if row["verdict"] == "undecided" and row["difference"] != 0 and interval:
+        words.append(_advice(sweep, matrices, contrast))
+    return words
 
 
-def _advice(difference: float, decision: Decision, folds: float, all_images: int) -> str:
+def _advice(sweep: Sweep, matrices: Matrices, contrast: Floats) -> str:
     """Say which of the two to buy, seeds or test images."""
-    limit = f"a gap under {100 * decision.limit:.1f} points on this test set"
-    if decision.seeds is not None:
-        seeds = count(decision.seeds, "seed")
-        return f"If the gap is what it seems, about {seeds} would decide it; no number of them decides {limit}."
-    by_folds = f"{FOLDS} folds, which test all {all_images:,} images,"
-    if abs(difference) >= folds:
-        return f"More seeds alone will not decide {limit}; if it is what it seems, {by_folds} would."
-    return (
-        f"More seeds alone will not decide {limit}, and with {by_folds} a gap would have to be "
-        f"{100 * folds:.1f} points."
+    model = matrices.model("accuracy")
+    squares, family = model.squares, model.family(contrast[None], LEVEL)
+    parts, critical = components(squares, contrast, float(family.standard_error[0])), critical_value(family, 0)
+    decision = what_decides(float(family.difference[0]), parts, squares.n_seeds, squares.n_units, critical)
+    n_images, all_images = matrices.n_images, len(sweep.split_file.images)
+    if sweep.imported or all_images == n_images:
+        return advice(decision, None)
+    # Folds test every image once; groups, where there are any, grow in the same proportion.
+    detectable = critical * math.sqrt(parts.variance(squares.n_seeds, squares.n_units * all_images / n_images))
+    return advice(
+        decision, Folds(images=all_images, detectable=detectable, decides=abs(decision.difference) >= detectable)
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folds:
+    """What testing every image once, in folds, would do for a comparison."""
+
+    images: int
+    detectable: float
+    """The smallest difference that would be told from zero."""
+    decides: bool
+    """Whether the difference that was found would be."""
+
+
+def advice(decision: Decision, folds: Folds | None) -> str:
+    """Say what would decide a difference; `folds` is None where no images are left to test."""
+    limit = f"{100 * decision.limit:.1f} points on this test set"
+    if decision.seeds is not None:
+        found = f"If the gap is what it seems, about {count(decision.seeds, 'seed')} in all would decide it"
+        return f"{found}; no number of them decides a gap under {limit}." if decision.limit >= 0.0005 else f"{found}."
+    seeds = f"More seeds alone will not decide a gap under {limit}"
+    if folds is not None:
+        by_folds = f"{FOLDS} folds, which test all {folds.images:,} images,"
+        if folds.decides:
+            return f"{seeds}; if it is what it seems, {by_folds} would."
+        return f"{seeds}, and with {by_folds} a gap would have to be {100 * folds.detectable:.1f} points."
+    if decision.images is not None:
+        return f"{seeds}; if it is what it seems, about {count(decision.images, 'test image')} in all would."
+    return f"{seeds}, and more test images alone will not either."
 
 
 def _opening(a: Configuration, b: Configuration, difference: float) -> str:

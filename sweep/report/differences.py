@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -105,8 +105,11 @@ def judge(matrices: Matrices, metric: str, contrasts: Floats) -> list[Row]:
 
 
 def _judged(family: Family, place: int, metric: str) -> Row:
-    return {
-        "difference": float(family.difference[place]),
+    row: Row = {"difference": float(family.difference[place])}
+    if family.standard_error[place] == 0:
+        # Nothing varied: too little was seen to make an interval of, or to judge by.
+        return row | {"p": family.p[place], "p_adjusted": family.p_adjusted[place], "verdict": "undecided"}
+    return row | {
         "total_ci_low": family.low[place],
         "total_ci_high": family.high[place],
         "p": family.p[place],
@@ -217,7 +220,7 @@ def ranking(sweep: Sweep, matrices: Matrices | None) -> pd.DataFrame:
     Best is on the test images. Blank where a configuration left the family, or nothing can be told from one seed.
     """
     places: dict[str, Row] = {}
-    if matrices is not None and matrices.n_seeds > 1 and len(matrices.configurations) > 1:
+    if _accuracy_is_judged(matrices):
         count = len(matrices.configurations)
         model = matrices.model("accuracy")
         best, ranks = best_of(model, count, LEVEL), ranks_of(model, count, LEVEL)
@@ -241,7 +244,7 @@ def power(matrices: Matrices | None) -> pd.DataFrame:
     undecided pair, `seeds_needed` and `units_needed` count those that are there too; blank: no number suffices. A
     decided pair has neither. Corrected for all pairs.
     """
-    if matrices is None or matrices.n_seeds < 2 or len(matrices.configurations) < 2:
+    if not _accuracy_is_judged(matrices):
         return pd.DataFrame(columns=POWER_COLUMNS)
     contrasts = pair_contrasts(len(matrices.configurations))
     model = matrices.model("accuracy")
@@ -261,6 +264,16 @@ def power(matrices: Matrices | None) -> pd.DataFrame:
             | needed
         )
     return pd.DataFrame(rows, columns=POWER_COLUMNS).astype({"seeds_needed": "Int64", "units_needed": "Int64"})
+
+
+def _accuracy_is_judged(matrices: Matrices | None) -> TypeGuard[Matrices]:
+    """Whether two configurations can be compared in accuracy: over two seeds, and two test images or groups."""
+    return (
+        matrices is not None
+        and "accuracy" in matrices.metrics
+        and matrices.n_seeds > 1
+        and len(matrices.configurations) > 1
+    )
 
 
 def critical_value(family: Family, place: int) -> float:

@@ -92,7 +92,10 @@ def _few_seeds(sweep: Sweep) -> Iterator[Note]:
         yield Note(code="single-seed", text=text + "covers the test images only.", items=single)
     few = [each.name for each in sweep.configurations if 1 < len(each.records) < FEWEST_SEEDS]
     if few:
-        text = f"With fewer than {FEWEST_SEEDS} seeds the total interval is too narrow where seeds differ much."
+        text = (
+            f"With fewer than {FEWEST_SEEDS} seeds total intervals are too narrow, and verdicts err more often than "
+            "they say, where seeds differ much."
+        )
         yield Note(code="few-seeds", text=text, items=few)
 
 

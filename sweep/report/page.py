@@ -121,7 +121,9 @@ def _rivals(best: str, ranking: pd.DataFrame) -> str:
     compared = ranking["in_best_set"].notna()
     may = [name for name, stays in zip(names, ranking["in_best_set"].fillna(False), strict=True) if stays]
     if not may:
-        return "One seed cannot tell whether it is better than the next ones."
+        return (
+            "Whether it is better than the next ones cannot be told: that takes two seeds that several have in common."
+        )
     others = [name for name in may if name != best]
     of = f"95 % confidence set of {compared.sum()}, seeds and test images varied"
     left = [name for name in names[~compared] if name != best]

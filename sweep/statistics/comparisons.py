@@ -27,6 +27,12 @@ def compare_all(
 ) -> Family:
     """Compare all pairs of configurations; entries are in `itertools.combinations` order.
 
+    A pair's difference of means has the variance of `two_way` on the differences of the same seeds and images, its
+    seed part estimated from all configurations together: shrunk towards one another (Smyth 2004) with Holm's (1979)
+    correction for fewer than 8, integrated over its posterior with step-down max-t (Westfall and Young 1993) from 8
+    on. Assumes that seeds are drawn independently, that test images (or groups) are, and that means over them are
+    about normal.
+
     `y` is (configurations, seeds, images), `groups` (images,) integers. `layout`, a pair of integer arrays (model,
     strategy) with one entry a configuration, lets variances be alike within a model or a strategy. `rng` draws; a
     fixed seed where it is None. `folds` is (images,) an integer each, where images were tested in folds: see `folds`.
@@ -43,7 +49,10 @@ def variance_model(
     rng: np.random.Generator | None = None,
     folds: npt.ArrayLike | None = None,
 ) -> VarianceModel:
-    """Return the variances of a sweep, fitted on all its configurations; arguments as in `compare_all`."""
+    """Return the variances of a sweep, fitted on all its configurations, for any family of contrasts of them.
+
+    Arguments, assumptions and errors are those of `compare_all`; `moderation` and `posterior` hold the formulas.
+    """
     squares = cross_squares(y, groups, folds)
     if layout is not None and [np.shape(names) for names in layout] != 2 * [squares.means.shape]:
         raise ValueError("layout must be a pair (model, strategy) of integer arrays, one entry a configuration")

@@ -84,6 +84,8 @@ def cross_squares(
 ) -> CrossSquares:
     """Return the cross mean squares of y, (configurations, seeds, images); groups take the images' place.
 
+    The two-way analysis of variance without replication, of all pairs of configurations at once: for a contrast a,
+    a′Ma is the mean square of Σ_k a_k y_k. Seeds and images are taken as drawn independently of one another.
     Raises ValueError for another shape, a single seed, fewer than two images or groups, a value that is no finite
     number, a single fold, or a group in several.
     """

@@ -27,6 +27,8 @@ class Components:
 class Decision:
     """What it would take to tell a difference of the size that was found from zero."""
 
+    difference: float
+    """What was found."""
     detectable: float
     """The smallest difference that could have been told from zero with what is there."""
     limit: float
@@ -40,6 +42,8 @@ class Decision:
 def components(squares: CrossSquares, contrast: Floats, standard_error: float) -> Components:
     """Return the variance components of a contrast (configurations,) with that standard error.
 
+    σ²_residual = MS_res, σ²_image = (MS_image − MS_res)/R, σ²_seed = R (SE² − σ²_image/N − MS_res/(R N)), the method of
+    moments of the two-way random model; negative ones are zero.
     Images and residual are those of the cross mean squares; seeds have what is left of the standard error's square,
     so that the components make up the variance that the family was judged by, at the seeds and images it had.
     """
@@ -53,6 +57,7 @@ def components(squares: CrossSquares, contrast: Floats, standard_error: float) -
 def what_decides(difference: float, parts: Components, n_seeds: int, n_images: int, critical: float) -> Decision:
     """Return what would put |difference| at `critical` standard errors from zero.
 
+    Solves critical √(σ²_seed/R + σ²_image/N + σ²_residual/(R N)) = |difference| for R at this N, and for N at this R.
     `critical` is the family's: its largest T at the level, about 2 for one comparison and 3.5 for a hundred. It is
     taken as fixed, though with more seeds it falls a little: the answer errs on the long side.
     """
@@ -60,6 +65,7 @@ def what_decides(difference: float, parts: Components, n_seeds: int, n_images: i
     per_seed = parts.seed + parts.residual / n_images
     per_image = parts.image + parts.residual / n_seeds
     return Decision(
+        difference=difference,
         detectable=critical * math.sqrt(parts.variance(n_seeds, n_images)),
         limit=critical * math.sqrt(parts.image / n_images),
         seeds=_needed(per_seed, wanted - parts.image / n_images),

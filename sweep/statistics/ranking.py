@@ -19,7 +19,10 @@ def best_set(
 ) -> Bools:
     """Return which configurations may be the best, (configurations,); the true best is among them at `level`.
 
-    `y` is (configurations, seeds, images), larger being better; the other arguments are those of `compare_all`.
+    Configuration c leaves where max_j (m_j − m_c)/s_jc exceeds what the draws of `posterior` give it at `level`; with
+    fewer than 8, where some one-sided p of `moderation`, corrected by Holm's method, is below 1 − level (Hsu 1981).
+    `y` is (configurations, seeds, images), larger being better; the other arguments, and what is assumed, are those of
+    `compare_all`.
     Raises ValueError for a single seed, fewer than two images or groups, or a layout of another length.
     """
     return best_of(variance_model(y, groups, layout, rng, folds), np.shape(y)[0], level)
@@ -35,7 +38,8 @@ def rank_intervals(
 ) -> Ints:
     """Return the lowest and highest rank that each configuration may hold, (configurations, 2); 1 is the best.
 
-    A configuration's interval holds its true rank at `level`. Arguments and errors are those of `best_set`.
+    1 + how many are certainly better, K − how many certainly worse, as in `ranks_of`: a configuration's interval holds
+    its true rank at `level`. Arguments, assumptions and errors are those of `best_set`.
     """
     return ranks_of(variance_model(y, groups, layout, rng, folds), np.shape(y)[0], level)
 

@@ -46,8 +46,9 @@ def aurc_interval(
 ) -> TotalInterval:
     """Return the mean AURC over seeds with its total interval; `confidence` and `correct` are (seeds, images).
 
-    Pseudo-values of the delete-one-block jackknife (`image_blocks`) take the place of images, a row a seed. Raises
-    ValueError for fewer than two images or groups.
+    Pseudo-values of the delete-one-block jackknife (`image_blocks`) take the place of images, a row a seed. Assumes
+    that images, or groups, are drawn independently; blocks follow their order. Raises ValueError for fewer than two
+    images or groups.
     """
     sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
     blocks = image_blocks(sure.shape[1], groups)

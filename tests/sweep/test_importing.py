@@ -357,3 +357,13 @@ def test_without_validation_images_no_configuration_is_put_first(tmp_path):
 def test_a_single_configuration_needs_no_validation_images(tmp_path):
     table = digits()[(digits()["part"] == "test") & (digits()["model"] == "extra")]
     assert "On the test images extra/5_trees scores" in words(write_report(imported(table, tmp_path)))
+
+
+@pytest.mark.parametrize("group", ["all of them", None])
+def test_a_single_unit_of_test_images_has_a_report_without_comparisons(tmp_path, group):
+    table = digits()
+    first = table[table["part"] == "test"]["image"].iloc[0]
+    table = table[(table["part"] != "test") | (table["image"] == first)] if group is None else table.assign(group=group)
+    page = write_report(imported(table, tmp_path))
+    assert "cannot be told" in words(page)
+    assert (tmp_path / "out" / "tables" / "comparisons.csv").read_text().count("\n") == 1

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from animefer_core.errors import InputError
 from sweep.predictions import Table, check_table, read_table
@@ -57,12 +59,17 @@ BAD = {
     "both forms": (whole().replace("p_dog", "predicted"), r"both predicted and p_cat"),
     "a class without a name": (whole().replace("p_dog", "p_"), r"names no class"),
     "too many cells": (changed(3, "0.5,0.5", "0.5,0.5,9"), r"Expected 8 fields in line 3, saw 9"),
-    "too many cells everywhere": (whole().replace("\n", ",9\n").replace("p_dog,9", "p_dog"), r"name every column"),
+    "too many cells everywhere": (
+        whole().replace("\n", ",9\n").replace("p_dog,9", "p_dog"),
+        r"line 2: there are more cells than column names; name every column",
+    ),
     "an open quote": (changed(3, "b.png", '"b.png'), r"not a table: .*EOF inside string"),
     "too few cells": (changed(3, ",0.5\n", "\n"), r"line 3: p_dog is '', not a number"),
     "a seed that is no number": (changed(4, ",1,test", ",one,test"), r"line 4: seed is 'one', not a whole number"),
     "half a seed": (changed(4, ",1,test", ",1.5,test"), r"line 4: seed is '1.5', not a whole number"),
-    "a huge seed": (changed(4, ",1,test", f",{2**64},test"), rf"line 4: seed is '{2**64}', not a whole number"),
+    "a huge seed": (changed(4, ",1,test", f",{2**64},test"), rf"line 4: seed is '{2**64}', not a whole number below 2"),
+    "an endless seed": (changed(4, ",1,test", ",inf,test"), r"line 4: seed is 'inf', not a whole number"),
+    "a seed as a power": (changed(4, ",1,test", ",1e300,test"), r"line 4: seed is '1e300', not a whole number"),
     "no seed": (changed(4, ",1,test", ",,test"), r"line 4: seed is '', not a whole number"),
     "a word for a probability": (changed(4, ",1,0", ",high,0"), r"line 4: p_cat is 'high', not a number"),
     "NaN": (changed(4, ",1,0", ",NaN,0"), r"line 4: p_cat is 'NaN', not a number"),
@@ -206,6 +213,11 @@ BAD_PARQUET = {
     "no probability": (lambda t: t.assign(p_cat=t["p_cat"].where(t.index != 2)), r"row 3: p_cat has no number"),
     "an unknown part": (lambda t: t.assign(part="dev"), r"row 1: part is 'dev'"),
     "a column lacks": (lambda t: t.drop(columns="part"), r"has no column part"),
+    "labels in lists": (lambda t: t.assign(label=[["cat"]] * len(t)), r"column label holds values of (list|ndarray)"),
+    "a huge seed": (
+        lambda t: t.assign(seed=t["seed"].astype("uint64").where(t.index != 2, np.uint64(2**64 - 1))),
+        rf"row 3: seed is {2**64 - 1}, not a whole number below",
+    ),
 }
 
 
@@ -227,3 +239,35 @@ def test_without_pyarrow_the_message_says_how_to_install_it(tmp_path, monkeypatc
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(InputError, match=r"reading Parquet needs pyarrow; install it by `pip install pyarrow`"):
         read_table(file)
+
+
+def test_a_folder_is_no_file(tmp_path):
+    (tmp_path / "made.parquet").mkdir()
+    with pytest.raises(InputError, match=r"made\.parquet is a folder"):
+        read_table(tmp_path / "made.parquet")
+
+
+def test_a_written_index_has_no_name_and_is_left_alone(tmp_path):
+    file = tmp_path / "made.csv"
+    pd.read_csv(written(tmp_path, whole())).to_csv(file)
+    table = checked(file)
+    assert table.ignored == ("",)
+    assert table.values("label").tolist() == ["cat", "dog", "cat", "cat", "dog", "cat"]
+
+
+def test_a_parquet_column_that_stands_twice_is_named(tmp_path):
+    rows = pd.read_csv(written(tmp_path, whole()))
+    columns = [pyarrow.array(rows[name]) for name in rows]
+    names = [*rows.columns[:-1], "p_cat"]
+    parquet.write_table(pyarrow.Table.from_arrays(columns, names=names), tmp_path / "made.parquet")
+    with pytest.raises(InputError, match="has two columns p_cat"):
+        read_table(tmp_path / "made.parquet")
+
+
+def test_a_damaged_parquet_file_is_one_sentence(tmp_path):
+    file = tmp_path / "made.parquet"
+    pd.read_csv(written(tmp_path, whole())).to_parquet(file)
+    file.write_bytes(file.read_bytes()[:-40] + b"\0" * 36 + b"PAR1")
+    with pytest.raises(InputError) as caught:
+        read_table(file)
+    assert "\n" not in str(caught.value)

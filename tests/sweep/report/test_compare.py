@@ -1,10 +1,13 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from animefer_core.errors import InputError
 from sweep.frames import read_sweep
-from sweep.report.compare import _advice, compare
+from sweep.importing import import_predictions
+from sweep.report.compare import Folds, advice, compare
 from sweep.statistics.power import Components, what_decides
+from tests.sweep.exported import digits
 from tests.sweep.records import Plan, plant
 
 
@@ -30,7 +33,9 @@ def test_turned_round_it_says_the_same(sweep):
 
 def test_one_seed_decides_nothing(tmp_path):
     sweep = read_sweep(plant(tmp_path, Plan(seeds=(42,))))
-    assert "Not decided: with one seed" in compare(sweep, "resnet18/full", "vit_s_16/full")
+    words = compare(sweep, "resnet18/full", "vit_s_16/full")
+    assert "Not decided: with one seed" in words
+    assert "95 % interval of the test images alone" in words
 
 
 def test_an_unknown_configuration_is_named_with_its_neighbours(sweep):
@@ -38,22 +43,57 @@ def test_an_unknown_configuration_is_named_with_its_neighbours(sweep):
         compare(sweep, "resnet18/fool", "vit_s_16/full")
 
 
-def test_a_configuration_with_too_few_seeds_is_refused(tmp_path):
+def test_a_configuration_that_left_the_family_is_compared_by_itself(tmp_path):
     failed = [("resnet18", "full", 2), ("resnet18", "full", 3)]
     sweep = read_sweep(plant(tmp_path, Plan(seeds=(42, 1, 2, 3, 4), failed=failed)))
-    with pytest.raises(InputError, match="3 of 5 seeds"):
+    words = compare(sweep, "resnet18/full", "vit_s_16/full")
+    assert "3 seeds × 30 images" in words
+    assert "estimated from these two alone" in words
+
+
+def test_configurations_without_a_common_seed_are_refused(tmp_path):
+    missing = [("resnet18", "full", 42), ("vit_s_16", "full", 1), ("vit_s_16", "full", 2)]
+    sweep = read_sweep(plant(tmp_path, Plan(missing=missing)))
+    with pytest.raises(InputError, match="no seed in common"):
         compare(sweep, "resnet18/full", "vit_s_16/full")
+
+
+def test_a_configuration_without_results_is_refused(tmp_path):
+    missing = [("resnet18", "full", seed) for seed in Plan.seeds]
+    with pytest.raises(InputError, match="resnet18/full has no results yet"):
+        compare(read_sweep(plant(tmp_path, Plan(missing=missing))), "resnet18/full", "vit_s_16/full")
 
 
 @pytest.mark.parametrize(
     ("difference", "folds", "words"),
     [
-        (0.10, 0.01, "about 5 seeds would decide it"),
-        (0.02, 0.01, "5 folds, which test all 3,000 images, would"),
-        (0.02, 0.03, "a gap would have to be 3.0 points"),
+        (0.10, Folds(images=3000, detectable=0.01, decides=True), "about 5 seeds in all would decide it"),
+        (0.02, Folds(images=3000, detectable=0.01, decides=True), "5 folds, which test all 3,000 images, would"),
+        (0.02, Folds(images=3000, detectable=0.03, decides=False), "a gap would have to be 3.0 points"),
+        (0.02, None, "points on this test set, and more test images alone will not either"),
     ],
 )
 def test_the_advice_names_what_to_buy(difference, folds, words):
     parts = Components(seed=0.01, image=0.0625, residual=0.0)
-    decision = what_decides(difference, parts, 3, 450, critical=2.0)
-    assert words in _advice(difference, decision, folds, 3000)
+    assert words in advice(what_decides(difference, parts, 3, 450, critical=2.0), folds)
+
+
+def test_where_all_images_are_tested_more_of_them_are_named():
+    parts = Components(seed=1e-6, image=0.0625, residual=0.0)
+    assert "about 628 test images in all would" in advice(what_decides(0.02, parts, 3, 450, critical=2.0), None)
+
+
+def test_a_limit_of_nothing_is_not_named():
+    parts = Components(seed=0.01, image=0.0, residual=0.0)
+    assert advice(what_decides(0.05, parts, 3, 450, critical=2.0), None).endswith(
+        "about 16 seeds in all would decide it."
+    )
+
+
+def test_equal_predictions_need_no_advice(tmp_path):
+    table = digits().query("model == 'forest'")
+    pd.concat([table, table.assign(model="again")]).to_csv(tmp_path / "made.csv", index=False)
+    import_predictions(tmp_path / "made.csv", tmp_path / "out")
+    words = compare(read_sweep(tmp_path / "out"), "forest/5_trees", "again/5_trees")
+    assert words.startswith("forest/5_trees and again/5_trees are equally accurate (no interval: nothing varied;")
+    assert words.endswith("not corrected for others).")

@@ -20,7 +20,7 @@ def ranking(*may):
             (None, True, True),
             "It is not ranked, for want of seeds in common with the others; of those b/full and c/full",
         ),
-        ((None, None, None), "One seed cannot tell"),
+        ((None, None, None), "Whether it is better than the next ones cannot be told"),
     ],
 )
 def test_the_first_screen_names_who_may_be_as_good(may, words):
