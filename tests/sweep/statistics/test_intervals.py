@@ -122,6 +122,39 @@ def test_a_latin_square_of_hits_counts_as_its_images():
     assert interval.effective_n == 3
 
 
+def test_with_groups_a_proportion_counts_as_korn_and_graubard_say():
+    """Their effective size with the groups' own numbers: p(1−p)/V times the ratio of t by G − 1 and by V's df."""
+    rng = np.random.default_rng(16)
+    images, groups = rng.normal(size=40), rng.integers(0, 9, 40)
+    y = rng.normal(size=(5, 40)) + images + 0.5 * rng.normal(size=(5, 1)) > 0
+    p, n_groups = y.mean(), len(set(groups.tolist()))
+    sums = np.array([[(row - p)[groups == each].sum() for each in set(groups.tolist())] for row in y])
+    units = p + n_groups / 40 * sums
+    seeds, images = units.mean(axis=1) - p, units.mean(axis=0) - p
+    rest = units - p - seeds[:, None] - images
+    squares = np.array([n_groups * np.sum(seeds**2) / 4, 5 * np.sum(images**2) / (n_groups - 1)])
+    squares = np.append(squares, np.sum(rest**2) / (4 * (n_groups - 1)))
+    total = squares @ (1, 1, -1)
+    df = total**2 / np.sum(squares**2 / (4, n_groups - 1, 4 * (n_groups - 1)))
+    ratio = stats.t.ppf(0.975, n_groups - 1) / stats.t.ppf(0.975, df)
+    assert total > squares.max()
+    assert total_interval(y, groups=groups).effective_n == pytest.approx(p * (1 - p) * 5 * n_groups / total * ratio**2)
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(40) // 2])
+def test_answers_that_hardly_vary_count_as_seeds_times_images_and_no_more(groups):
+    y = np.tile([[True, False], [False, True]], 20)
+    y[:, 0], y[:, 3] = True, False
+    assert total_interval(y, groups=groups).effective_n == 2 * 40
+
+
+@pytest.mark.parametrize("answer", [0, 1])
+def test_where_all_answers_are_alike_groups_count_as_one_each(answer):
+    interval = total_interval(np.full((3, 10), answer), groups=np.arange(10) // 2)
+    expected = stats.binomtest(5 * answer, 5).proportion_ci(0.95, method="exact")
+    assert (interval.effective_n, interval.low, interval.high) == pytest.approx((5, expected.low, expected.high))
+
+
 @pytest.mark.parametrize(
     ("y", "words"),
     [
@@ -229,6 +262,24 @@ def test_f1_values_are_the_limit_of_the_jackknifes(average):
     assert f1_values(predicted[None], labels, 3, average)[0, :60] == pytest.approx(pseudo, abs=0.02)
 
 
+def test_weighted_f1_values_know_that_the_shares_of_classes_vary():
+    """Shares .75, .2 and .05, of which 9, 5 and 2 in 10 are right: an image's own class moves its weight."""
+    rng = np.random.default_rng(17)
+    labels = rng.permutation(np.repeat([0, 1, 2], (750, 200, 50)))
+    right = rng.random(1000) < np.array([0.9, 0.5, 0.2])[labels]
+    predicted = np.where(right, labels, (labels + 1) % 3)
+    images = [
+        int(place)
+        for one in range(3)
+        for hit in (True, False)
+        for place in [np.argmax((labels == one) & (right == hit))]
+    ]
+    whole = f1_score(labels, predicted, average="weighted")
+    without = [f1_score(np.delete(labels, i), np.delete(predicted, i), average="weighted") for i in images]
+    pseudo = 1000 * whole - 999 * np.array(without)
+    assert f1_values(predicted[None], labels, 3, "weighted")[0, images] == pytest.approx(pseudo, abs=0.05)
+
+
 def test_loss_values_are_minus_the_log_of_the_labels_probability():
     logits, labels = np.random.default_rng(11).normal(size=(2, 5, 3)), np.array([0, 2, 1, 1, 0])
     probability = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
@@ -239,6 +290,39 @@ def test_loss_values_are_minus_the_log_of_the_labels_probability():
 def test_brier_score_runs_from_sure_and_right_to_sure_and_wrong():
     log_p = log_probabilities(np.array([[[900.0, 0.0], [900.0, 0.0]]]))
     assert brier_values(log_p, np.array([0, 1])).tolist() == [[0, 2]]
+
+
+def test_brier_score_of_three_classes_by_hand():
+    """.5² + (.3 − 1)² + .2² = .78, and (.5 − 1)² + .3² + .2² = .38."""
+    log_p = np.log([[[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]]])
+    assert brier_values(log_p, np.array([1, 0])) == pytest.approx(np.array([[0.78, 0.38]]))
+
+
+@pytest.mark.parametrize("n_images", [8, 50, 97])
+def test_every_calibration_value_is_its_bins_square_and_the_images_influence(n_images):
+    rng = np.random.default_rng(18)
+    confidence = rng.choice(np.linspace(0.2, 1, 30), (3, n_images))
+    correct = rng.random((3, n_images)) < 0.6
+    n_bins = min(15, n_images // 4)
+    for row, values in enumerate(calibration_values(confidence, correct)):
+        bins: dict[int, list[int]] = {}
+        for rank, image in enumerate(sorted(range(n_images), key=lambda i: confidence[row, i])):
+            bins.setdefault(rank * n_bins // n_images, []).append(image)
+        for images in bins.values():
+            d = [confidence[row, i] - correct[row, i] for i in images]
+            m = sum(d) / len(d)
+            square = m**2 - sum((each - m) ** 2 for each in d) / (len(d) - 1) / len(d)
+            assert values[images] == pytest.approx(np.array([square + 2 * m * (each - m) for each in d]))
+
+
+def test_calibrations_limits_are_roots_of_the_squares_by_groups():
+    rng = np.random.default_rng(19)
+    confidence, groups = rng.uniform(0.6, 1.0, (4, 200)), np.arange(200) // 10
+    correct = rng.random((4, 20)).repeat(10, axis=1) < 0.4
+    squared = total_interval(calibration_values(confidence, correct), groups=groups)
+    found = calibration_interval(confidence, correct, groups=groups)
+    assert squared.low > 0
+    assert (found.low**2, found.high**2) == pytest.approx((squared.low, squared.high))
 
 
 def test_mean_of_calibration_values_is_the_debiased_square():

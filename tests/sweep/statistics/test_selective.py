@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sweep.statistics import aurc, aurc_interval, risk_by_coverage
+from sweep.statistics import aurc, aurc_interval, risk_by_coverage, total_interval
 
 CONFIDENCE = [0.95, 0.85, 0.75, 0.65, 0.55, 0.92, 0.81, 0.45]
 CORRECT = [1, 1, 0, 1, 0, 1, 0, 1]
@@ -34,6 +34,39 @@ def test_the_interval_covers_the_area_on_endless_images():
 def test_the_mean_is_that_of_the_seeds():
     confidence, correct = drawn(np.random.default_rng(3), 4, 50)
     assert aurc_interval(confidence, correct).mean == pytest.approx(aurc(confidence, correct).mean())
+
+
+def test_the_interval_is_that_of_thirty_blocks_left_out_in_turn():
+    """Of 45 images the blocks are two images and one, in turn."""
+    confidence, correct = drawn(np.random.default_rng(6), 4, 45)
+    blocks = [images for first in range(0, 45, 3) for images in ([first, first + 1], [first + 2])]
+    whole = aurc(confidence, correct)
+    without = [aurc(np.delete(confidence, images, axis=1), np.delete(correct, images, axis=1)) for images in blocks]
+    expected = total_interval(30 * whole[:, None] - 29 * np.stack(without, axis=1))
+    found = aurc_interval(confidence, correct)
+    assert len(blocks) == 30
+    assert 0 < found.low < found.high < 1
+    assert found.high - found.low == pytest.approx(expected.high - expected.low)
+
+
+def test_order_of_seeds_changes_nothing():
+    confidence, correct = drawn(np.random.default_rng(7), 5, 50)
+    turned = aurc_interval(confidence[::-1], correct[::-1])
+    assert vars(turned) == pytest.approx(vars(aurc_interval(confidence, correct)))
+
+
+def test_only_the_order_of_confidences_counts():
+    confidence, correct = drawn(np.random.default_rng(8), 5, 50)
+    assert aurc_interval(3 + 7 * confidence, correct) == aurc_interval(confidence, correct)
+
+
+def test_seeds_repeated_as_others_never_widen_the_interval():
+    confidence, correct = drawn(np.random.default_rng(9), 5, 50)
+    more, less = (
+        aurc_interval(np.tile(confidence, (3, 1)), np.tile(correct, (3, 1))),
+        aurc_interval(confidence, correct),
+    )
+    assert more.high - more.low <= less.high - less.low + 1e-12
 
 
 def test_images_of_one_group_count_as_one():
