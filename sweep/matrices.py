@@ -21,7 +21,6 @@ from sweep.statistics import VarianceModel, count_units, f1_values, variance_mod
 Values = npt.NDArray[np.float64]
 Match = Callable[[Sequence[Configuration]], tuple[tuple[int, ...], ...]]
 
-FEWEST_SEEDS = 3
 SHARE_OF_SEEDS = 0.8
 
 
@@ -128,8 +127,7 @@ METRICS = ("accuracy", "f1_macro", "f1_weighted", "loss")
 def paired(sweep: Sweep) -> Matrices | None:
     """Return the family of all configurations with test results; None where there is none.
 
-    At least four fifths of the planned seeds and three of them (or all, where fewer were planned) must be common to
-    all; until they are, the configuration with the fewest seeds leaves, of several the first by name. None leaves
+    At least four fifths of the planned seeds (three of three, two of two) must be common to all; until they are, the configuration with the fewest seeds leaves, of several the first by name. None leaves
     where that cannot leave the others more seeds.
     """
     staying = [each for each in sweep.configurations if each.records]
@@ -137,7 +135,7 @@ def paired(sweep: Sweep) -> Matrices | None:
         return None
     planned = {seed for each in sweep.configurations for seed in each.planned_seeds}
     n_planned = max(len(each.planned_seeds) for each in staying) if sweep.imported else len(planned)
-    needed = min(n_planned, max(FEWEST_SEEDS, math.ceil(SHARE_OF_SEEDS * n_planned)))
+    needed = math.ceil(SHARE_OF_SEEDS * n_planned)
     match = matched_seeds if sweep.imported else common_seeds
     left_out: list[Configuration] = []
     while len(match(staying)[0]) < min(needed, max(len(each.seeds) for each in staying)):
