@@ -127,8 +127,9 @@ METRICS = ("accuracy", "f1_macro", "f1_weighted", "loss")
 def paired(sweep: Sweep) -> Matrices | None:
     """Return the family of all configurations with test results; None where there is none.
 
-    At least four fifths of the planned seeds (three of three, two of two) must be common to all; until they are, the configuration with the fewest seeds leaves, of several the first by name. None leaves
-    where that cannot leave the others more seeds.
+    At least four fifths of the planned seeds (three of three, two of two) must be common to all; until they are, the
+    configuration with the fewest seeds leaves, of several the first by name. None leaves where that cannot leave the
+    others more seeds.
     """
     staying = [each for each in sweep.configurations if each.records]
     if not staying:
