@@ -184,7 +184,7 @@ class _Words:
         if not self._tables["comparisons"]["p"].notna().any():
             return "Nothing is tested: that takes two seeds."
         method = (
-            "step-down max-T on draws of the variances' posterior"
+            "step-down max-T on draws of the variances' posterior, in the order of T, not of p"
             if self._large
             else "moderated variances, Holm's method"
         )
