@@ -32,6 +32,10 @@ FEW = (
     "three seeds tell the seeds' variance with two degrees of freedom, and where it rules, Satterthwaite's "
     "approximation gives too many"
 )
+PRIOR = (
+    "with fewer than 8 configurations the prior that is fitted to their seed variances is taken as known, and four "
+    "variances cannot tell that they are eightfold apart; with so many images the seeds rule"
+)
 ALONE = (
     "a single configuration that is sensitive to its training images, among fifteen that are not, is taken for more "
     "like them than it is: 3 or 5 folds cannot tell it from chance"
@@ -213,6 +217,7 @@ def _other_sizes() -> Iterator[Scenario]:
                 bounds={"family-wise error": (0.0, 0.07)},
                 measure=partial(errs_anywhere, equal(n_configurations, EIGHTFOLD, n_images), 5, layout),
                 draws=draws,
+                why=PRIOR if n_configurations == 4 else "",
             )
         yield Scenario(
             section=section,
