@@ -300,7 +300,8 @@ def _chance(holds: npt.NDArray[np.bool_], fails: npt.NDArray[np.bool_], names: S
     worst = int(fails.mean(axis=0).argmax())
     return Finding(
         verdict=chance_verdict(holds, fails),
-        reason=f"{names[worst]} in {fails[:, worst].mean():.1%} of the draws, the likeliest of {len(names)} objections",
+        reason=f"{names[worst]} in {fails[:, worst].mean():.1%} of the draws, the likeliest of {len(names)} "
+        f"objections; {1 - (1 - SURE) / len(names):.2%} decide",
         bounds=Bounds(estimate=chance(holds)),
         interval=BY_CHANCE,
     )

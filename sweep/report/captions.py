@@ -12,8 +12,8 @@ from sweep.statistics.comparisons import FEWEST_FOR_POSTERIOR
 
 SINGLE = "Each interval stands by itself, with no correction for the number of rows."
 NOMINAL = (
-    "The 5 % are nominal: in simulations up to 7 % at five seeds and 10 % at three, and not known at two "
-    "(docs/simulations.md)."
+    "The 5 % are nominal: in simulations up to 9 %, at two seeds 11 %, where some configurations' seeds spread eight "
+    "times as far as others' (docs/simulations.md in animefer's repository)."
 )
 EFFICIENCY = (
     "Means over seeds, of the epochs' means where they are per epoch; no intervals. Times are those of the hardware "
@@ -54,7 +54,12 @@ class _Words:
         self.here = f"On {count(n_images, 'test image')}"
         if sweep.groups is not None and (outcomes := _some_outcomes(sweep)) is not None:
             n_groups = count_units(n_images, sweep.groups_of(outcomes))
-            self.here += f" in {count(n_groups, 'group')}, each of which counts as one"
+            self.here += (
+                f" in {count(n_groups, 'group')} (means are over images, intervals take the group as what is drawn)"
+            )
+        of_pairs = tables["comparisons"]["n_seeds"]
+        self.common = int(of_pairs.max()) if len(of_pairs) else 0
+        self.all_seeds = max((len(each.records) for each in sweep.configurations), default=0)
         self.several = any(len(each.records) > 1 for each in sweep.configurations)
         self.n_validation = int(parts["validation"])
         self.chosen = not sweep.imported
@@ -85,17 +90,18 @@ class _Words:
 
     def comparisons(self) -> str:
         return (
-            f"a − b, on the same {self.images}. {self._difference()} A family is all rows of one metric under one "
-            "name: all pairs, strategies within a model, models within a strategy. Each has its own 5 %, and none is "
-            f"corrected for the others: use the one chosen beforehand. {self._verdict()} {self.training}"
+            f"{self._shared()}a − b. {self._difference()} A family is all rows of one metric under one name: all "
+            "pairs, strategies within a model, models within a strategy. Each has its own 5 %, and none is corrected "
+            f"for the others: use the one chosen beforehand. {self._verdict()} {self.training}"
         )
 
     def effects(self) -> str:
         return (
-            "Strategies: a − b of means over all models; models: a − b of means over all strategies; model × "
-            "strategy: how far one configuration lies above what its model's and its strategy's means say together "
-            f"(below where negative). {self._difference()} Each of the three effects, in each metric, is a family by "
-            f"itself, not corrected for the others. {self._verdict()} {self.training}"
+            f"{self._shared()}Strategies: a − b of means over the models compared, which are taken as given; models: "
+            "the same over the strategies; model × strategy: how far one configuration lies above what its model's "
+            "and its strategy's means say together (below where negative; of two models or strategies, one speaks for "
+            f"both). {self._difference()} Each of the three effects, in each metric, is a family by itself, not "
+            f"corrected for the others. {self._verdict()} {self.training}"
         )
 
     def ranking(self) -> str:
@@ -104,20 +110,23 @@ class _Words:
             f"Validation accuracy: mean over seeds on {count(self.n_validation, 'image')}; it has no part in them. "
         )
         return (
-            f"Test accuracy: mean over seeds. {self.here}. May be the best: the set that holds, with 95 % confidence, "
-            f"the configuration which is best over all seeds and all {self.images} of this kind. Rank: 95 % interval "
-            f"of a configuration's place there, 1 being the best. Both are corrected for its rivals ({method}), not "
-            "for the number of rows; the set is one-sided and ranks spend half their error on each side, so that 'no' "
-            f"and a rank from 1 can meet. {validation if self.n_validation else ''}The highest test accuracy was "
-            f"found on the images that measure it, and is optimistic. {self.training}"
+            f"{self._shared()}May be the best: the set that holds, with 95 % confidence, the one of the "
+            f"configurations compared which is best over all seeds and all {self.images} of this kind. Rank: 95 % "
+            "interval of a configuration's place among them, 1 being the best. Blank: too few seeds in common with "
+            f"the others. Both are corrected for its rivals ({method}), not for the number of rows; the set is "
+            "one-sided and ranks spend half their error on each side, so that 'no' and a rank from 1 can meet. Test "
+            f"accuracy: mean over the completed seeds. {validation if self.n_validation else ''}The highest test "
+            f"accuracy was found on the images that measure it, and is optimistic. {self.training}"
         )
 
     def power(self) -> str:
         return (
-            "Of test accuracy, in points; estimates, without intervals. SD: standard deviations behind a difference, "
-            f"of one seed, of one of the {self.images}, and of one seed on one of them; 0.0 where no more than the "
-            "others explain was seen. Needed: how many in all would bring the gap, if it is what it seems, to what "
-            "all pairs together ask for, the other number staying as it is. Of decided pairs nothing is asked."
+            f"{self._shared()}Of test accuracy, in points; estimates, without intervals. SD: standard deviations "
+            f"behind a difference, of one seed, of one of the {self.images}, and of one seed on one of them; 0.0 "
+            "where no more than the others explain was seen. Had to reach: the smallest difference that is decided at "
+            "5 % over all pairs; limit: the same with endless seeds on these images. Needed: how many in all would "
+            "bring that down to the gap seen, the other number staying as it is; if the gap is that large, a new "
+            "sweep of that size decides it about every second time. Of decided pairs nothing is asked."
         )
 
     def variance(self) -> str:
@@ -125,8 +134,8 @@ class _Words:
             f"{self.here}. Test accuracy, in points. Seeds: standard deviation between trials on this test set (χ² "
             "interval); its variance is that of the next row, what trials would differ by on an endless test set, and "
             "a part that is there because the test set is finite (last column, a point estimate). "
-            f"{self.images.capitalize()}: standard deviation between them of the chance to be right. The components' "
-            f"intervals are modified large-sample ones (Ting et al. 1990). 95 % each. {SINGLE}"
+            f"{self.images.capitalize()}: standard deviation between {self._parts}. The components' intervals are "
+            f"modified large-sample ones (Ting et al. 1990). 95 % each. {SINGLE}"
         )
 
     def calibration(self) -> str:
@@ -148,9 +157,23 @@ class _Words:
         return (
             "C2 to C6, C9 to C12, C14 to C17, C19 and C20, as far as they can be tested, are one family: their "
             "intervals all hold together at 95 %. C1 has a 95 % interval of its own; C7, C8, C13 and C18 go by how "
-            "often the draws of a bootstrap bear them out; none of these is corrected for the others. Each row says "
-            f"what its interval covers. {CAUTION} {self.training}"
+            "often the draws of a bootstrap bear them out; none of these is corrected for the others. C9 to C11, C18 "
+            "and C19 are over the images of one or two classes alone. Each row says what its interval covers. "
+            f"{NOMINAL} {CAUTION} {self.training}"
         )
+
+    @property
+    def _parts(self) -> str:
+        if self.images == "test images":
+            return "them of the chance to be right"
+        return "them of what they contribute to the accuracy (size times deviation)"
+
+    def _shared(self) -> str:
+        """Say over which images and seeds configurations are compared."""
+        where = f"{self.here} and {count(self.common, 'seed')} that all compared have"
+        if self.common < self.all_seeds:
+            return f"{where} (the summary's means are over all completed seeds, and need not match). "
+        return f"{where}. "
 
     @property
     def _large(self) -> bool:
@@ -172,25 +195,29 @@ class _Words:
     def _difference(self) -> str:
         unit = "Accuracy and F1 in points, loss in nats (the smaller is the better)."
         if not self.several:
-            return f"{unit} {self.total}, {self.images} alone; of that row, not corrected."
+            return (
+                f"{unit} Interval, 95 %: where the difference of these two seeds' means over all {self.images} of "
+                "this kind lies; of that row, not corrected."
+            )
         return (
-            f"{unit} Seed interval: 95 %, Student's t, that row's seeds on these same images. {self.total}; its seed "
-            "variance is estimated from all configurations together, so that it can be the narrower one. It and p are "
-            "of that row, not corrected; rows without p, whose configurations have too few seeds in common with the "
-            "others, use their own variances."
+            f"{unit} Seed interval: 95 %, Student's t, that row's seeds on these same images. Total interval, 95 %: "
+            f"where the difference over all seeds and all {self.images} of this kind lies; its seed variance is "
+            "estimated from all configurations together, so that it can be the narrower one. It and p, of no "
+            "difference there, are of that row, not corrected; rows without p, whose configurations have too few "
+            "seeds in common with the others, use their own variances, and with one seed the images alone."
         )
 
     def _verdict(self) -> str:
         if not self._tables["comparisons"]["p"].notna().any():
-            return "Nothing is tested: that takes two seeds."
+            return "Nothing is tested: that takes two configurations with two seeds in common."
         method = (
             "step-down max-T on draws of the variances' posterior, in the order of T, not of p"
             if self._large
             else "moderated variances, Holm's method"
         )
         return (
-            "Better and worse go by the adjusted p, at 5 %: the chance to call any two different in the family that "
-            f"are not ({method}). {NOMINAL} Undecided is not equal: beside it stands what a difference had to reach "
+            "Decided where the adjusted p is below 0.05, so that the chance of any false verdict in the family is at "
+            f"most 5 % ({method}). {NOMINAL} Undecided is not equal: beside it stands what a difference had to reach "
             "to be shown, without the step-down, by which a decided one can be a little smaller."
         )
 

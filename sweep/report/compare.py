@@ -94,16 +94,18 @@ def advice(decision: Decision, folds: Folds | None) -> str:
     """Say what would decide a difference; `folds` is None where no images are left to test."""
     limit = f"{100 * decision.limit:.1f} points on this test set"
     if decision.seeds is not None:
-        found = f"If the gap is what it seems, about {count(decision.seeds, 'seed')} in all would decide it"
+        seeds = count(decision.seeds, "seed")
+        found = f"If the gap is what it seems, about {seeds} in all would decide it, at even chances"
         return f"{found}; no number of them decides a gap under {limit}." if decision.limit >= 0.0005 else f"{found}."
     seeds = f"More seeds alone will not decide a gap under {limit}"
     if folds is not None:
         by_folds = f"{FOLDS} folds, which test all {folds.images:,} images,"
         if folds.decides:
-            return f"{seeds}; if it is what it seems, {by_folds} would."
+            return f"{seeds}; if it is what it seems, {by_folds} would, at even chances."
         return f"{seeds}, and with {by_folds} a gap would have to be {100 * folds.detectable:.1f} points."
     if decision.images is not None:
-        return f"{seeds}; if it is what it seems, about {count(decision.images, 'test image')} in all would."
+        images = count(decision.images, "test image")
+        return f"{seeds}; if it is what it seems, about {images} in all would, at even chances."
     return f"{seeds}, and more test images alone will not either."
 
 

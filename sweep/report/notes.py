@@ -49,8 +49,8 @@ def _imported(sweep: Sweep) -> Iterator[Note]:
 def _unfinished(sweep: Sweep) -> Iterator[Note]:
     lacking = sum(not each.complete for each in sweep.configurations)
     if lacking:
-        text = f"{count(lacking, 'configuration is', 'configurations are')} incomplete: a mean over fewer seeds "
-        yield Note(code="incomplete", text=text + "cannot be compared with the others seed by seed.")
+        text = f"{count(lacking, 'configuration is', 'configurations are')} incomplete: their means are "
+        yield Note(code="incomplete", text=text + "over fewer seeds; differences use the seeds in common.")
 
 
 def _families(sweep: Sweep) -> Iterator[Note]:

@@ -130,7 +130,7 @@ def _power(table: pd.DataFrame) -> pd.DataFrame:
             f"{row['units']} needed": needed(row, "units_needed"),
             "limit with unlimited seeds": number(100 * row["limit_of_seeds"], 1),
             "SD of seeds": number(100 * row["seed_sd"], 1),
-            "SD of images": number(100 * row["image_sd"], 1),
+            f"SD of {row['units']}": number(100 * row["image_sd"], 1),
             "SD of the rest": number(100 * row["residual_sd"], 1),
         },
     )

@@ -133,24 +133,25 @@ def _differences(pairs: pd.DataFrame, effects: pd.DataFrame) -> str:
     found = []
     for effect, over in (("strategy", "models"), ("model", "strategies")):
         if len(family := effects[effects["effect"] == effect]):
-            found.append(f"Over all {over}, {_orders(family)}.")
+            found.append(f"Over the {over} compared, {_orders(family)}.")
     interaction = effects[effects["effect"] == "interaction"]
     if len(interaction):
-        found.append(f"What a strategy brings {_depends(interaction)}.")
+        found.append(f"Whether what a strategy brings depends on the model {_depends(interaction)}.")
     if not len(effects):
-        found.append("No effects of models and strategies: not every model has results under every strategy.")
+        found.append(
+            "No effects of models and strategies: they take two of one of them, and results on enough common seeds of "
+            "every combination."
+        )
     everything = pairs[pairs["family"] == "all_pairs"]
     tested = everything[everything["p_adjusted"].notna()]
     if not len(tested):
-        return " ".join([*found, "Nothing is tested: that takes two seeds."])
+        return " ".join([*found, "No pair is tested: that takes two configurations with two seeds in common."])
     decided = int((tested["verdict"] != UNDECIDED).sum())
     found.append(f"Of {count(len(tested), 'pair')} of configurations {_how_many(decided, len(tested))} decided.")
     if left := len(everything) - len(tested):
         found.append(f"{left} could not be tested, for want of seeds in common.")
     needed = between(100 * tested["smallest_detectable"])
-    found.append(
-        f"To be shown among them, a difference in accuracy had to reach {needed} points, depending on the pair."
-    )
+    found.append(f"To be shown among them, a difference in accuracy had to reach {needed} points.")
     return " ".join(found)
 
 
@@ -173,11 +174,13 @@ def _orders(family: pd.DataFrame) -> str:
 
 def _depends(interaction: pd.DataFrame) -> str:
     decided = interaction[interaction["verdict"] != UNDECIDED]
+    if not interaction["p"].notna().any():
+        return "is not tested"
     if not len(decided):
-        return "is not shown to depend on the model"
+        return "is undecided"
     names = (decided["a"] + "/" + decided["b"]).tolist()
     return (
-        f"depends on the model: {listed(names)} {'is' if len(names) == 1 else 'are'} not what the two say by themselves"
+        f"is decided, it does: {listed(names)} {'is' if len(names) == 1 else 'are'} not what the two say by themselves"
     )
 
 
@@ -192,8 +195,8 @@ def _power(power: pd.DataFrame) -> str:
     units = "test images" if (power["units"] == "images").all() else "groups of test images"
     by_seeds, by_units = (int(left[f"{unit}_needed"].notna().sum()) for unit in ("seeds", "units"))
     found = (
-        f"If each gap is what it seems, more seeds alone would decide {by_seeds} of "
-        f"{count(len(left), 'undecided pair')}, more {units} alone {by_units}."
+        f"If each gap is what it seems, more seeds alone would bring {by_seeds} of "
+        f"{count(len(left), 'undecided pair')} to the edge of being decided, more {units} alone {by_units}."
     )
     limit = number(100 * left["limit_of_seeds"].median(), 1)
     if float(limit) > 0:
@@ -216,7 +219,7 @@ def _ensembles(table: pd.DataFrame) -> str:
     if not len(table):
         return ""
     gain = 100 * (table["accuracy"] - table["single_accuracy_mean"])
-    across = f" on average over configurations, from {between(gain)} points" if len(gain) > 1 else ""
+    across = f" on average, by configuration {between(gain)}" if len(gain) > 1 else ""
     return (
         f"One model that averages its seeds' probabilities has {number(abs(gain.mean()), 1)} points "
         f"{'higher' if gain.mean() >= 0 else 'lower'} accuracy than they have by themselves{across}; this is not "
@@ -229,8 +232,8 @@ def _variance(table: pd.DataFrame) -> str:
     if not len(seeds):
         return ""
     share = seeds["share_of_test_set"].median()
-    who = "Half of the configurations owe" if len(seeds) > 1 else "It owes"
-    told = f" {who} {number(100 * share, 0)} % or more of that variance to the finite test set (an estimate)."
+    over = " (median over configurations)" if len(seeds) > 1 else ""
+    told = f" About {number(100 * share, 0)} % of that variance{over} is the test set's being finite: an estimate."
     return (
         f"Between seeds test accuracy has a standard deviation of {between(100 * seeds['sd'])} "
         f"points.{'' if pd.isna(share) else told}"

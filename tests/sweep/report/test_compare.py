@@ -68,7 +68,11 @@ def test_a_configuration_without_results_is_refused(tmp_path):
     ("difference", "folds", "words"),
     [
         (0.10, Folds(images=3000, detectable=0.01, decides=True), "about 5 seeds in all would decide it"),
-        (0.02, Folds(images=3000, detectable=0.01, decides=True), "5 folds, which test all 3,000 images, would"),
+        (
+            0.02,
+            Folds(images=3000, detectable=0.01, decides=True),
+            "5 folds, which test all 3,000 images, would, at even chances",
+        ),
         (0.02, Folds(images=3000, detectable=0.03, decides=False), "a gap would have to be 3.0 points"),
         (0.02, None, "points on this test set, and more test images alone will not either"),
     ],
@@ -80,13 +84,15 @@ def test_the_advice_names_what_to_buy(difference, folds, words):
 
 def test_where_all_images_are_tested_more_of_them_are_named():
     parts = Components(seed=1e-6, image=0.0625, residual=0.0)
-    assert "about 628 test images in all would" in advice(what_decides(0.02, parts, 3, 450, critical=2.0), None)
+    assert "about 628 test images in all would, at even chances" in advice(
+        what_decides(0.02, parts, 3, 450, critical=2.0), None
+    )
 
 
 def test_a_limit_of_nothing_is_not_named():
     parts = Components(seed=0.01, image=0.0, residual=0.0)
     assert advice(what_decides(0.05, parts, 3, 450, critical=2.0), None).endswith(
-        "about 16 seeds in all would decide it."
+        "about 16 seeds in all would decide it, at even chances."
     )
 
 

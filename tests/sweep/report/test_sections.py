@@ -60,7 +60,7 @@ def test_effects_that_are_decided_are_named(study, found):
     effects = study[1]["effects"]
     models = effects[(effects["metric"] == "accuracy") & (effects["effect"] == "model")]
     assert (models["verdict"] != "undecided").any()
-    finding = found["differences"].finding.partition("Over all strategies, ")[2].partition(".")[0]
+    finding = found["differences"].finding.partition("Over the strategies compared, ")[2].partition(".")[0]
     for row in models.to_dict("records"):
         sides = (row["a"], row["b"]) if row["verdict"] == "better" else (row["b"], row["a"])
         told = any(
@@ -109,7 +109,10 @@ def test_long_tables_say_how_much_is_left_out(tmp_path):
 def test_one_seed_has_no_section_that_needs_two(tmp_path):
     sweep, tables = read(tmp_path, seeds=(1,))
     assert [section.key for section in sections(sweep, tables)] == ["differences", "calibration", "claims"]
-    assert "Nothing is tested: that takes two seeds." in captions(sweep, tables)["comparisons"]
+    assert (
+        "Nothing is tested: that takes two configurations with two seeds in common."
+        in captions(sweep, tables)["comparisons"]
+    )
 
 
 def test_one_configuration_is_compared_with_nothing(tmp_path):
@@ -141,12 +144,15 @@ def test_pairs_that_were_not_tested_are_no_undecided_ones(tmp_path):
     missing = [("resnet18", "full", seed) for seed in (1, 2, 3)]
     sweep, tables = read(tmp_path, seeds=(42, 1, 2, 3, 4), missing=missing)
     finding = sections(sweep, tables)[1].finding
-    assert "No effects of models and strategies: not every model has results under every strategy." in finding
+    assert (
+        "No effects of models and strategies: they take two of one of them, and results on enough common seeds"
+        in finding
+    )
     assert "Of 3 pairs of configurations" in finding
     assert "3 could not be tested, for want of seeds in common." in finding
 
 
 def test_groups_are_what_varies_where_there_are_groups(tmp_path):
     caption = captions(*read(tmp_path, groups=[f"{name}" for name in range(6) for _ in range(17)]))["summary"]
-    assert "On 30 test images in 6 groups, each of which counts as one" in caption
+    assert "On 30 test images in 6 groups (means are over images, intervals take the group as what is drawn)" in caption
     assert "the mean over all seeds and all groups of test images of this kind" in caption
