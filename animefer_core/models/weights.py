@@ -200,7 +200,7 @@ def fit_state(network: Network, name: str, state: State, image_size: int) -> dic
     # Half-precision files are interpolated in the precision that they are trained in.
     full = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
     fitted = _interpolated(network, name, full, image_size)
-    root = network.head[0].partition(".")[0] + "."
+    root = network.head[0].rpartition(".")[0] + "."
     fitted = {key: value for key, value in fitted.items() if not key.startswith(root)}
     wanted = {key: value for key, value in network.model.state_dict().items() if not key.startswith(root)}
     faults = {
@@ -217,7 +217,7 @@ def fit_state(network: Network, name: str, state: State, image_size: int) -> dic
 
 def _interpolated(network: Network, name: str, state: State, image_size: int) -> dict[str, torch.Tensor]:
     """Return the state with the position embedding at the network's size (timm: under timm's present names too)."""
-    if network.family == "resnet":
+    if network.family != "vit":
         return dict(state)
     model: Any = network.model
     try:

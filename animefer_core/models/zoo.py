@@ -1,15 +1,16 @@
 """From a model's name to a network whose head and blocks are known by their parameters' names.
 
-    block      ResNet    ViT (12 layers)
-    head       fc        head
-    1          layer4    layers 10-12, final norm
-    2          layer3    layers 7-9
-    3          layer2    layers 4-6
+    block      ResNet    ViT (12 layers)            others, as ConvNeXt
+    head       fc        head                       classifier
+    1          layer4    layers 10-12, final norm   last stage, what is about the classifier
+    2          layer3    layers 7-9                 the stage before
+    3          layer2    layers 4-6                 and so on
     4          layer1    layers 1-3
-    5 (stem)   conv1     patch embedding
+    5 (stem)   conv1     patch embedding            stem
     none       -         class token, position embedding, registers
 
-timm is imported inside functions only: it takes seconds, and checking one of the study's models needs none of it.
+The blocks of other families are the groups that timm itself gives them. timm is imported inside functions only: it
+takes seconds, and checking one of the study's models needs none of it.
 """
 
 import difflib
@@ -28,11 +29,10 @@ from animefer_core.errors import InputError
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 TORCHVISION_MODELS = ("resnet18", "resnet50", "vit_b_16")
-TIMM_FAMILIES = ("resnet", "vision_transformer")
 STUDY_VIT_S_16 = "vit_small_patch16_224.augreg_in1k"
 
 Colours = tuple[float, float, float]
-Family = Literal["resnet", "vit"]
+Family = Literal["resnet", "vit", "other"]
 Parameters = tuple[str, ...]
 
 
@@ -53,6 +53,11 @@ class Network:
     """What the model is built like."""
 
     @property
+    def convolutional(self) -> bool:
+        """Whether feature maps go through convolutions, and not just the patches of a transformer's stem."""
+        return sum(isinstance(module, nn.Conv2d) for module in self.model.modules()) > 1
+
+    @property
     def classifier(self) -> nn.Linear:
         """The linear layer that is the head."""
         layer = self.model.get_submodule(self.head[0].rpartition(".")[0])
@@ -69,19 +74,14 @@ def timm_name(name: str) -> str | None:
 
 
 def check_model(name: str) -> None:
-    """Raise InputError unless the name is one of the study's models or a ResNet or ViT of timm's; builds nothing."""
+    """Raise InputError unless the name is one of the study's models or of timm's; builds nothing."""
     if name in STUDY_MODELS:
         return
     import timm
 
     if not timm.is_model(name):
-        known = {*STUDY_MODELS, *(model for family in TIMM_FAMILIES for model in timm.list_models(module=family))}
-        raise InputError(f"--models: there is no model {name!r}{_near(name, sorted(known))}.")
-    if not timm.models.is_model_in_modules(name, TIMM_FAMILIES):
-        raise InputError(
-            f"--models: {name!r} is neither a ResNet nor a ViT (timm's families {' and '.join(TIMM_FAMILIES)}), "
-            f"and only these can be fine-tuned for now; choose one of {', '.join(STUDY_MODELS)} or such a timm model."
-        )
+        known = sorted({*STUDY_MODELS, *timm.list_models()})
+        raise InputError(f"--models: there is no model {name!r}{_near(name, known)}.")
     tagged = list(timm.models.get_arch_pretrained_cfgs(name))
     if "." in name and name not in tagged:
         raise InputError(f"--models: timm has no weights {name!r}{_near(name, tagged)}.")
@@ -120,7 +120,11 @@ def _timm_network(name: str, classes: int, image_size: int) -> Network:
 
     if timm.models.is_model_in_modules(name, "resnet"):
         return _resnet(timm.create_model(name, num_classes=classes))
+    if not timm.models.is_model_in_modules(name, "vision_transformer"):
+        return _grouped(name, classes, image_size)
     model: Any = timm.create_model(name, num_classes=classes, img_size=image_size)
+    if not isinstance(model.get_classifier(), nn.Linear):
+        raise _no_single_head(name)
     _check_patches(name, image_size, model.patch_embed.patch_size[0])
     layers = [f"blocks.{layer}." for layer in range(len(model.blocks))]
     after = ("norm.", "attn_pool.", "fc_norm.")
@@ -157,6 +161,51 @@ def _vit(
     head_names = _parameters(model, (head,))
     stem = _remaining(model, head_names, *groups, _parameters(model, outside))
     return Network(model, head_names, (*groups, stem), "vit")
+
+
+def _grouped(name: str, classes: int, image_size: int) -> Network:
+    """Return a network of another family, its blocks the groups of timm's own `group_matcher(coarse=True)`.
+
+    Groups are taken from the head backwards; what shares a group with the classifier, a norm as a rule, joins the
+    first block.
+    """
+    import timm
+    from timm.models import group_parameters
+
+    options: dict[str, Any] = {"img_size": image_size} if timm_settings(name).fixed_input_size else {}
+    try:
+        model: Any = timm.create_model(name, num_classes=classes, **options)
+        if next(model.parameters()).is_meta:
+            # Without a value computed: some are built for sizes that their windows then do not tile.
+            model.eval()(torch.empty(1, 3, image_size, image_size))
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"--models: {name} does not take images of {image_size} pixels ({' '.join(str(error).split())}); "
+            "give another --image-size."
+        ) from error
+    classifier = model.get_classifier()
+    if not isinstance(classifier, nn.Linear):
+        raise _no_single_head(name)
+    (prefix,) = (path for path, module in model.named_modules() if module is classifier)
+    head = _parameters(model, (f"{prefix}.",))
+    if not hasattr(model, "group_matcher"):
+        raise _no_groups(name)
+    groups = [tuple(names) for _, names in sorted(group_parameters(model, model.group_matcher(coarse=True)).items())]
+    last = next(place for place, names in enumerate(groups) if head[0] in names)
+    about = tuple(parameter for parameter in groups.pop(last) if parameter not in head)
+    if not groups:
+        raise _no_groups(name)
+    blocks = groups[::-1]
+    blocks[0] += about
+    return Network(model, head, tuple(blocks), "other")
+
+
+def _no_single_head(name: str) -> InputError:
+    return InputError(f"--models: the head of {name} is not one linear layer, as it has to be; choose another model.")
+
+
+def _no_groups(name: str) -> InputError:
+    return InputError(f"--models: timm gives {name} no groups of layers to make blocks of; choose another model.")
 
 
 def _parameters(model: nn.Module, prefixes: tuple[str, ...]) -> Parameters:

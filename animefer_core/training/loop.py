@@ -205,7 +205,7 @@ def _channels_last(network: Network, compute: Compute) -> bool:
     Convolutions prefer it on cards and in bf16. In fp32 on a processor without AVX-512 it costs a tenth to a third
     of the speed (ResNets at 16 and 112 pixels).
     """
-    return network.family == "resnet" and (compute.device.type != "cpu" or compute.precision == "bf16")
+    return network.convolutional and (compute.device.type != "cpu" or compute.precision == "bf16")
 
 
 def _optimizer(network: Network, weight_decay: float) -> torch.optim.AdamW:

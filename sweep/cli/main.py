@@ -58,7 +58,7 @@ def sweep(
     data: options.Data = None,
     models: Annotated[
         str | None,
-        typer.Option(metavar="A,B", help=f"The study's, or any ResNet or ViT of timm's.  {options.default('models')}"),
+        typer.Option(metavar="A,B", help=f"The study's, or any classifier of timm's.  {options.default('models')}"),
     ] = None,
     strategies: Annotated[
         str | None,

@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import pytest
+import timm.models
 import torch
 from torch import nn
 
@@ -229,10 +230,74 @@ def test_unknown_weights_of_a_known_model_are_named():
         check_model("resnet26d.a9_in1k")
 
 
-@pytest.mark.parametrize("name", ["efficientnet_b0", "swin_tiny_patch4_window7_224", "resnetv2_50"])
-def test_other_architectures_are_refused_for_now(name):
-    with pytest.raises(InputError, match=f"'{name}' is neither a ResNet nor a ViT .* for now"):
-        check_model(name)
+OTHERS = {
+    "convnext_tiny": ["stages.3.", "stages.2.", "stages.1.", "stages.0.", "stem."],
+    "swin_tiny_patch4_window7_224": ["layers.3.", "layers.2.", "layers.1.", "layers.0.", "patch_embed."],
+    "efficientnet_b0": [*(f"blocks.{stage}." for stage in range(6, -1, -1)), "conv_stem."],
+}
+
+
+@pytest.mark.parametrize("model", OTHERS)
+def test_blocks_of_other_families_are_timms_groups_from_the_head(model):
+    network = shape_of(model)
+    assert network.family == "other"
+    assert len(network.blocks) == len(OTHERS[model])
+    for block, prefix in zip(network.blocks, OTHERS[model], strict=True):
+        assert any(name.startswith(prefix) for name in block)
+        assert not any(name.startswith(other) for name in block for other in OTHERS[model] if other != prefix)
+
+
+@pytest.mark.parametrize("model", OTHERS)
+def test_every_parameter_of_another_family_is_in_one_place(model):
+    network = shape_of(model)
+    grouped = [name for group in (network.head, *network.blocks) for name in group]
+    assert sorted(grouped) == sorted(name for name, _ in network.model.named_parameters())
+
+
+@pytest.mark.parametrize(
+    ("model", "about"),
+    [
+        ("convnext_tiny", {"head.norm.weight", "head.norm.bias"}),
+        ("swin_tiny_patch4_window7_224", {"norm.weight", "norm.bias"}),
+        ("densenet121", {"features.norm5.weight", "features.norm5.bias"}),
+    ],
+)
+def test_what_shares_a_group_with_the_classifier_is_in_the_first_block(model, about):
+    network = shape_of(model)
+    assert about <= set(network.blocks[0])
+    assert not about & set(network.head)
+
+
+@pytest.mark.parametrize(("model", "size"), [("convnext_atto", 64), ("swin_tiny_patch4_window7_224", 224)])
+def test_a_network_of_another_family_gives_logits_and_trains(model, size):
+    network = build(model, 5, size)
+    network.model(torch.zeros(2, 3, size, size)).sum().backward()
+    assert all(parameter.grad is not None for parameter in network.model.parameters())
+
+
+def test_a_size_that_a_network_cannot_take_is_refused_in_one_sentence():
+    with pytest.raises(InputError, match=r"^--models: nest_tiny does not take images of 50 pixels .*--image-size\.$"):
+        shape_of("nest_tiny", 50)
+
+
+@pytest.mark.parametrize("model", ["deit_tiny_distilled_patch16_224", "levit_128"])
+def test_a_head_that_is_no_linear_layer_is_refused(model):
+    with pytest.raises(InputError, match=f"the head of {model} is not one linear layer"):
+        shape_of(model)
+
+
+def test_a_family_without_groups_is_refused(monkeypatch):
+    monkeypatch.delattr(timm.models.ConvNeXt, "group_matcher")
+    with pytest.raises(InputError, match="timm gives convnext_tiny no groups of layers"):
+        shape_of("convnext_tiny")
+
+
+@pytest.mark.parametrize(
+    ("model", "convolutional"),
+    [("resnet18", True), ("vit_s_16", False), ("convnext_tiny", True), ("swin_tiny_patch4_window7_224", False)],
+)
+def test_transformers_have_no_convolution_but_their_patches(model, convolutional):
+    assert shape_of(model).convolutional == convolutional
 
 
 def test_a_study_model_is_checked_without_timm():

@@ -71,7 +71,7 @@ def test_what_a_user_can_mend_is_one_sentence_and_exit_code_2(faces, tmp_path):
         (["--data", tmp_path / "nowhere"], "nowhere"),
         (["--data", tmp_path], str(tmp_path)),
         (["--data", faces, "--models", "resnet19"], "resnet18"),
-        (["--data", faces, "--models", "convnext_tiny"], "neither a ResNet nor a ViT"),
+        (["--data", faces, "--models", "pit_ti_224"], "no groups of layers"),
         (["--data", faces, "--strategies", "ful"], "full"),
         (["--data", faces, "--seeds", "1,one"], "--seeds"),
         (["--data", faces, "--models", "vit_b_16", "--image-size", "50", "--no-pretrained"], "--image-size 50"),
