@@ -17,7 +17,7 @@ import tomli_w
 
 from animefer_core.config import STUDY_MODELS
 from animefer_core.errors import InputError
-from animefer_core.training.strategies import STUDY, Strategy, strategy_from
+from animefer_core.training.strategies import KNOWN, STUDY, Strategy, strategy_from
 
 DEMO = "demo"
 AUTO = "auto"
@@ -67,7 +67,7 @@ class Settings:
     @property
     def own_strategies(self) -> dict[str, Strategy]:
         """The strategies that are not the study's."""
-        return {name: strategy for name, strategy in self.known_strategies.items() if name not in STUDY}
+        return {name: strategy for name, strategy in self.known_strategies.items() if name not in KNOWN}
 
     def to_toml(self) -> str:
         """Return the file that repeats this sweep as `--config`, into a folder and on a cluster of one's choice."""
@@ -175,8 +175,8 @@ def _own_strategies(path: Path, tables: Any) -> dict[str, Strategy]:
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise InputError(f"--config {path}: write a strategy of your own as a table [strategy.NAME].")
     for name in tables:
-        if name in STUDY:
-            raise InputError(f"--config {path}: the strategy name {name!r} is the study's; choose another.")
+        if name in KNOWN:
+            raise InputError(f"--config {path}: the strategy name {name!r} is taken; choose another.")
         # A configuration is written model/strategy, and a list of strategies is split at commas.
         if not name.isprintable() or name != name.strip() or not name or "/" in name or "," in name:
             raise InputError(
@@ -223,7 +223,7 @@ def _keep_apart(data: Path, out: Path) -> None:
 
 
 def _strategies(preset: str) -> dict[str, Strategy]:
-    strategies = dict(STUDY)
+    strategies = dict(KNOWN)
     if preset == "quick":
         strategies["progressive"] = replace(STUDY["progressive"], unfreeze_every=1)
     return strategies

@@ -15,7 +15,7 @@ takes seconds, and checking one of the study's models needs none of it.
 
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -198,6 +198,35 @@ def _grouped(name: str, classes: int, image_size: int) -> Network:
     blocks = groups[::-1]
     blocks[0] += about
     return Network(model, head, tuple(blocks), "other")
+
+
+def layer_groups(network: Network, name: str) -> tuple[Parameters, ...]:
+    """Return a model's parameters but the head's in timm's groups of layers, from the head backwards.
+
+    They are finer than blocks, a layer or a residual block each; torchvision's models get those that timm gives its
+    own of the same family. What shares the head's group has one of its own, the first.
+    """
+    from timm.models import group_parameters
+
+    model: Any = network.model
+    if timm_name(name) is None:
+        matcher = TORCHVISION_LAYERS[network.family]
+    elif hasattr(model, "group_matcher"):
+        matcher = model.group_matcher(coarse=False)
+    else:
+        raise _no_groups(name)
+    groups = [tuple(names) for _, names in sorted(group_parameters(model, matcher).items())]
+    without_head = [tuple(each for each in names if each not in network.head) for names in reversed(groups)]
+    return tuple(names for names in without_head if names)
+
+
+TORCHVISION_LAYERS: Mapping[str, Mapping[str, Any]] = {
+    "resnet": {"stem": r"^conv1|^bn1", "blocks": r"^layer(\d+)\.(\d+)"},
+    "vit": {
+        "stem": r"^class_token|^encoder\.pos_embedding|^conv_proj",
+        "blocks": [(r"^encoder\.layers\.encoder_layer_(\d+)", None), (r"^encoder\.ln", (99999,))],
+    },
+}
 
 
 def _no_single_head(name: str) -> InputError:

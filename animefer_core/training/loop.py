@@ -19,7 +19,7 @@ from animefer_core.config import TrialConfig
 from animefer_core.data.augment import draw_views, evaluation_views, training_views
 from animefer_core.data.pixels import ImageSet
 from animefer_core.metrics import cross_entropy
-from animefer_core.models.zoo import Colours, Network
+from animefer_core.models.zoo import Colours, Network, layer_groups
 from animefer_core.seeds import stream, torch_seed
 from animefer_core.training.device import Compute
 from animefer_core.training.freezing import percent_trainable, set_trainable, trainable_names
@@ -81,7 +81,7 @@ def fit(
     """
     strategy, model = config.strategy, network.model
     train_rows, validation_rows = data.rows["train"], data.rows["validation"]
-    optimizer = _optimizer(network, strategy.weight_decay)
+    optimizer = _optimizer(network, config)
     labels = torch.tensor(data.labels, device=compute.device)
     history: list[dict[str, Any]] = []
     best_loss, best_epoch = math.inf, 0
@@ -92,7 +92,7 @@ def fit(
 
     for epoch in range(strategy.epochs(config.epochs_cap)):
         # What trains, and how fast: derived from the epoch alone.
-        blocks = trainable_blocks(strategy, epoch, len(network.blocks))
+        blocks = trainable_blocks(strategy, epoch, len(network.blocks), config.epochs_cap)
         set_trainable(network, blocks, config.frozen_norm)
         opened = set(trainable_names(network)) - ever_trained
         ever_trained |= opened
@@ -100,7 +100,7 @@ def fit(
         best_state |= _copies(model, opened)
         rates = learning_rates(strategy, epoch, config.epochs_cap)
         for group in optimizer.param_groups:
-            group["lr"] = rates[group["name"]]
+            group["lr"] = rates[group["name"]] * group["scale"]
 
         # Every configuration of this seed meets these images in this order under these draws.
         order = stream(config.streams.order, "order", epoch).permutation(len(train_rows))
@@ -153,7 +153,7 @@ def fit(
             best_state = _copies(model, ever_trained | buffers)
         if on_epoch is not None:
             on_epoch(history[-1])
-        if epoch + 1 - best_epoch >= strategy.patience:
+        if strategy.is_over(epoch, best_epoch, config.epochs_cap):
             break
 
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
@@ -208,17 +208,22 @@ def _channels_last(network: Network, compute: Compute) -> bool:
     return network.convolutional and (compute.device.type != "cpu" or compute.precision == "bf16")
 
 
-def _optimizer(network: Network, weight_decay: float) -> torch.optim.AdamW:
-    """Return one AdamW over every parameter, head and backbone apart.
+def _optimizer(network: Network, config: TrialConfig) -> torch.optim.AdamW:
+    """Return one AdamW over every parameter, head and backbone apart, and its groups of layers where rates decay.
 
     A parameter that does not train has no gradient, and AdamW passes over it, weight decay included: its moments
     and its step count begin, at zero, in the epoch in which its block unfreezes.
     """
-    parameters = dict(network.model.named_parameters())
-    head = [parameters[name] for name in network.head]
-    rest = [parameter for name, parameter in parameters.items() if name not in set(network.head)]
-    groups = [{"name": "head", "params": head}, {"name": "backbone", "params": rest}]
-    return torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)
+    parameters, decay = dict(network.model.named_parameters()), config.strategy.layer_decay
+    groups: list[dict[str, Any]] = [{"name": "head", "scale": 1.0, "params": [parameters[n] for n in network.head]}]
+    if decay is None:
+        rest = [parameter for name, parameter in parameters.items() if name not in set(network.head)]
+        groups.append({"name": "backbone", "scale": 1.0, "params": rest})
+    else:
+        for depth, names in enumerate(layer_groups(network, config.model), start=1):
+            params = [parameters[name] for name in names]
+            groups.append({"name": "backbone", "scale": decay**depth, "params": params})
+    return torch.optim.AdamW(groups, weight_decay=config.strategy.weight_decay, fused=True)
 
 
 def _step(

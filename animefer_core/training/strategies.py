@@ -5,9 +5,12 @@
     partial         head + block 1 ────────────────────────────────────────▶ 30
     full            everything ────────────────────────────────────────────────▶ 40
     progressive     head      + 1       + 2        + 3        + 4        + 5 (stem) ─▶ 50
+    layer_decay     everything, each group of layers at 0.75 times the rate of the one after it ─▶ 40
+    lp_ft           head ───────────────▶ then everything ─────────────────────────▶ 50
 
-Blocks are counted from the head backwards. Nothing here knows torch: the same functions serve the training
-loop, the tests of the study's table and the explanation printed for a user.
+The first four are the study's; the last two are what others would take today, and no part of its grid. Blocks are
+counted from the head backwards. Nothing here knows torch: the same functions serve the training loop, the tests of the
+study's table and the explanation printed for a user.
 """
 
 import math
@@ -45,6 +48,12 @@ class Strategy:
     """Learning rates over the epochs: constant, or a cosine down to zero."""
     warmup_epochs: int = 0
     """Epochs of linear warmup before the schedule proper, stepped per epoch."""
+    head_epochs: int = 0
+    """Epochs in which the head trains alone first, at a constant rate; schedule and patience begin after them. Under a
+    cap on the epochs they keep their share."""
+    layer_decay: float | None = None
+    """Each group of layers has the rate of the one after it times this; the group next to the head has lr_backbone
+    times it. None: one rate for the whole backbone."""
     gradient_clip_norm: float | None = None
     """Largest 2-norm of the gradient over all parameters; None: no clipping."""
 
@@ -58,7 +67,12 @@ class Strategy:
             object.__setattr__(self, field, float(getattr(self, field)))
         for field in ("max_epochs", "patience"):
             self._require(field, _is_count(getattr(self, field), 1), "an integer of at least 1")
-        self._require("warmup_epochs", _is_count(self.warmup_epochs, 0), "an integer of at least 0")
+        for field in ("warmup_epochs", "head_epochs"):
+            self._require(field, _is_count(getattr(self, field), 0), "an integer of at least 0")
+        self._require("head_epochs", self.head_epochs < self.max_epochs, "fewer epochs than max_epochs")
+        if self.layer_decay is not None:
+            self._require("layer_decay", _is_number(self.layer_decay) and 0 < self.layer_decay <= 1, "a number to 1")
+            object.__setattr__(self, "layer_decay", float(self.layer_decay))
         self._require("blocks", self.blocks == EVERYTHING or _is_count(self.blocks, 0), 'an integer or "all"')
         self._require("schedule", self.schedule in ("constant", "cosine"), '"constant" or "cosine"')
         if self.unfreeze_every is not None:
@@ -75,6 +89,18 @@ class Strategy:
     def epochs(self, cap: int | None) -> int:
         """Return the epochs at most under a cap; the schedule is as long as this."""
         return self.max_epochs if cap is None else min(self.max_epochs, cap)
+
+    def alone(self, cap: int | None) -> int:
+        """Return the epochs, under a cap, in which the head trains alone first."""
+        return -(-self.head_epochs * self.epochs(cap) // self.max_epochs) if self.epochs(cap) > 1 else 0
+
+    def is_over(self, epoch: int, best_epoch: int, cap: int | None) -> bool:
+        """Return whether training stops early after an epoch (from 0), the best so far being `best_epoch` (from 1).
+
+        Patience begins when the head no longer trains alone: what is to come has not been tried yet.
+        """
+        first = self.alone(cap)
+        return epoch >= first and epoch + 1 - max(best_epoch, first) >= self.patience
 
 
 def _is_number(value: object) -> bool:
@@ -105,12 +131,44 @@ STUDY: Mapping[str, Strategy] = {
 }
 """The study's four strategies, as in its Table 1."""
 
+BEYOND: Mapping[str, Strategy] = {
+    strategy.name: strategy
+    for strategy in (
+        Strategy(
+            name="layer_decay",
+            max_epochs=40,
+            blocks="all",
+            layer_decay=0.75,
+            schedule="cosine",
+            warmup_epochs=3,
+            gradient_clip_norm=1.0,
+        ),
+        Strategy(
+            name="lp_ft",
+            lr_backbone=1e-5,
+            max_epochs=50,
+            blocks="all",
+            head_epochs=10,
+            schedule="cosine",
+            warmup_epochs=3,
+            gradient_clip_norm=1.0,
+        ),
+    )
+}
+"""Beyond the study's grid: layer-wise decay of the rates (Clark et al. 2020; 0.75 as in Bao et al. 2022), and a
+linear probe whose head is then fine-tuned with everything else (Kumar et al. 2022)."""
 
-def trainable_blocks(strategy: Strategy, epoch: int, available: int) -> int | Literal["all"]:
+KNOWN: Mapping[str, Strategy] = {**STUDY, **BEYOND}
+
+
+def trainable_blocks(strategy: Strategy, epoch: int, available: int, cap: int | None = None) -> int | Literal["all"]:
     """Return how many blocks, from the head backwards, train in an epoch (counted from 0) beside the head.
 
-    `available` is how many blocks the network has; "all" means every parameter, also those outside the blocks.
+    `available` is how many blocks the network has; "all" means every parameter, also those outside the blocks. `cap`
+    is that on the epochs.
     """
+    if epoch < strategy.alone(cap):
+        return 0
     if strategy.blocks == EVERYTHING:
         return "all"
     opened = epoch // strategy.unfreeze_every if strategy.unfreeze_every else 0
@@ -122,11 +180,14 @@ def learning_rates(strategy: Strategy, epoch: int, cap: int | None = None) -> di
 
     Warmup is linear per epoch, (epoch + 1) / warmup; the cosine runs from the first epoch after it to zero just
     past the last one: 0.5 (1 + cos(pi (epoch - warmup) / (epochs - warmup))). Both step per epoch, as in the
-    study, so that an epoch has one rate to report.
+    study, so that an epoch has one rate to report. Where the head trains alone first, both begin after that.
     """
-    epochs, warmup = strategy.epochs(cap), strategy.warmup_epochs
+    first = strategy.alone(cap)
+    epochs, warmup, epoch = strategy.epochs(cap) - first, strategy.warmup_epochs, epoch - first
     factor = 1.0
-    if epoch < warmup:
+    if epoch < 0:
+        pass
+    elif epoch < warmup:
         factor = (epoch + 1) / warmup
     elif strategy.schedule == "cosine":
         factor = 0.5 * (1 + math.cos(math.pi * (epoch - warmup) / max(1, epochs - warmup)))

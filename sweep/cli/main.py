@@ -143,6 +143,25 @@ def trial(
     raise SystemExit(run_one(given))
 
 
+@app.command(short_help="Print what a strategy would train, and when.")
+def plan(
+    explain: Annotated[
+        tuple[str, str], typer.Option(metavar="MODEL STRATEGY", help="The configuration whose timeline to print.")
+    ],
+    config: options.Config = None,
+    preset: options.Preset = None,
+    image_size: options.ImageSize = None,
+    epochs: options.Epochs = None,
+) -> None:
+    """Print what trains in which epochs, how many parameters, and at which rates; nothing is trained."""
+    given = {"config": config, "preset": preset or "paper", "image_size": image_size, "epochs": epochs}
+    model, strategy = explain
+    from sweep.cli.run import explained
+
+    for line in explained({**given, "model": model, "strategy": strategy}):
+        typer.echo(line)
+
+
 @app.command(short_help="Write tables and report from the records in DIR.")
 def report(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The results folder.")],

@@ -1,12 +1,16 @@
 """What the commands call: each takes parsed options and prints what happened."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
+from animefer_core.data.faces import EMOTIONS
+from animefer_core.models.zoo import build
+from animefer_core.training.timeline import explain
 from animefer_core.trial import failed_record, run_trial
 from sweep.execution.environment import configure_ray
 from sweep.folder import find_records
@@ -40,6 +44,15 @@ def run_sweep(given: Mapping[str, Any], *, dry_run: bool) -> int:
             return 1
         page = write_report(settings.out)
     return _conclude(console, work, page)
+
+
+def explained(given: Mapping[str, Any]) -> Iterator[str]:
+    """Tell the timeline of one configuration, with the six classes of the study."""
+    settings = resolve(given)
+    (model,), (strategy,) = settings.models, settings.strategies
+    with torch.device("meta"):
+        network = build(model, len(EMOTIONS), settings.image_size)
+    yield from explain(network, model, settings.known_strategies[strategy], settings.epochs)
 
 
 def _execute(console: Console, work: Prepared) -> type[BaseException] | None:

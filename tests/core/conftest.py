@@ -9,7 +9,7 @@ import pytest
 
 from animefer_core.config import Streams, TrialConfig, resize_for
 from animefer_core.data.pixels import ImageSet
-from animefer_core.training.strategies import STUDY
+from animefer_core.training.strategies import KNOWN
 
 CLASSES = ("Angry", "Happy", "Sad")
 
@@ -38,7 +38,7 @@ def make_config() -> Callable[..., TrialConfig]:
     def make(model: str = "resnet18", strategy: str = "full", seed: int = 42, **changes: Any) -> TrialConfig:
         config = TrialConfig(
             model=model,
-            strategy=STUDY[strategy],
+            strategy=KNOWN[strategy],
             streams=Streams(init=seed, order=seed, augmentation=seed),
             split_digest="5" * 64,
             image_size=32,

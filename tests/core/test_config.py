@@ -40,6 +40,8 @@ OTHER = {
         "unfreeze_every": 5,
         "schedule": "cosine",
         "warmup_epochs": 3,
+        "head_epochs": 2,
+        "layer_decay": 0.5,
         "gradient_clip_norm": None,
     },
     "streams": {"init": 2, "order": 2, "augmentation": 2},

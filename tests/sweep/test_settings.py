@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from animefer_core.errors import InputError
-from animefer_core.training.strategies import STUDY
+from animefer_core.training.strategies import BEYOND, STUDY
 from sweep.settings import CHECKS, Settings, resolve
 
 
@@ -27,7 +27,8 @@ def test_with_data_the_preset_is_the_papers(tmp_path):
     settings = resolve({"data": str(tmp_path / "faces")})
     assert (settings.preset, settings.pretrained, settings.image_size, settings.epochs) == ("paper", True, 224, None)
     assert settings.out == Path("reports/faces").absolute()
-    assert settings.known_strategies == STUDY
+    assert settings.known_strategies == {**STUDY, **BEYOND}
+    assert settings.strategies == tuple(STUDY)
 
 
 def test_an_option_wins_over_the_file_and_the_file_over_the_preset(tmp_path):
@@ -150,7 +151,8 @@ def test_a_bad_option_is_named(options, words):
     [
         ("epochs = [", ["no valid TOML"]),
         ("epoch = 3", ["'epoch'"]),
-        ("[strategy.full]\nblocks = 1", ["'full'", "the study's"]),
+        ("[strategy.full]\nblocks = 1", ["'full'", "is taken"]),
+        ("[strategy.lp_ft]\nblocks = 1", ["'lp_ft'", "is taken"]),
         ("[strategy.mine]\nspeed = 1", ["'mine'", "'speed'"]),
         ("strategy = 3", ["[strategy.NAME]"]),
         ("skip_bad = 3", ["skip_bad: 3"]),

@@ -14,6 +14,7 @@ from animefer_core.models.zoo import (
     Network,
     build,
     check_model,
+    layer_groups,
     normalisation,
     reset_head,
 )
@@ -290,6 +291,33 @@ def test_a_family_without_groups_is_refused(monkeypatch):
     monkeypatch.delattr(timm.models.ConvNeXt, "group_matcher")
     with pytest.raises(InputError, match="timm gives convnext_tiny no groups of layers"):
         shape_of("convnext_tiny")
+
+
+@pytest.mark.parametrize(
+    ("model", "count"),
+    [("resnet18", 9), ("resnet26d", 9), ("resnet50", 17), ("vit_b_16", 13), ("vit_s_16", 13), ("convnext_tiny", 20)],
+)
+def test_layers_are_finer_than_blocks_and_hold_everything_but_the_head(model, count):
+    """Residual blocks or layers, the stem, and what shares the head's group where something does."""
+    network = shape_of(model)
+    found = layer_groups(network, model)
+    everything = {name for name, _ in network.model.named_parameters()} - set(network.head)
+    assert sorted(name for names in found for name in names) == sorted(everything)
+    assert len(found) == count
+
+
+@pytest.mark.parametrize(
+    ("model", "first", "last"),
+    [
+        ("resnet18", "layer4.1.", "conv1."),
+        ("vit_b_16", "encoder.layers.encoder_layer_11.", "conv_proj."),
+        ("vit_s_16", "blocks.11.", "patch_embed."),
+    ],
+)
+def test_layers_run_from_the_head_to_the_stem(model, first, last):
+    found = layer_groups(shape_of(model), model)
+    assert any(name.startswith(first) for name in found[0])
+    assert any(name.startswith(last) for name in found[-1])
 
 
 @pytest.mark.parametrize(

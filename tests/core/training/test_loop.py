@@ -95,6 +95,40 @@ class TestBatches:
         assert 2 <= len(cut[-1]) <= size + 1 or images == 1
 
 
+class TestLayerDecay:
+    def groups(self, make_config, images, strategy):
+        config = make_config(VIT, strategy)
+        return loop._optimizer(network_of(config, images), config).param_groups
+
+    def test_every_layer_has_three_quarters_of_the_rate_of_the_one_after_it(self, make_config, images):
+        head, *rest = self.groups(make_config, images, "layer_decay")
+        assert (head["name"], head["scale"]) == ("head", 1.0)
+        assert [group["scale"] for group in rest] == pytest.approx([0.75**depth for depth in range(1, len(rest) + 1)])
+        assert {group["name"] for group in rest} == {"backbone"}
+
+    def test_every_parameter_is_in_one_group(self, make_config, images):
+        groups = self.groups(make_config, images, "layer_decay")
+        found = [id(parameter) for group in groups for parameter in group["params"]]
+        assert len(found) == len(set(found))
+        whole = network_of(make_config(VIT), images).model
+        assert len(found) == len(list(whole.parameters()))
+
+    def test_the_stem_moves_less_than_the_last_layer(self, make_config, images):
+        config = make_config(VIT, "layer_decay")
+        network = network_of(config, images)
+        before = tensors(network)
+        train(config, images, network)
+        moved = {name: float((value - before[name]).abs().max()) for name, value in tensors(network).items()}
+        assert 0 < moved["patch_embed.proj.weight"] < 0.3 * moved["blocks.11.mlp.fc2.weight"]
+
+
+def test_a_linear_probe_first_leaves_the_backbone_as_it_was_until_then(make_config, images):
+    config = make_config(VIT, "lp_ft", epochs_cap=4)
+    shares = [entry["percent_trainable"] for entry in train(config, images).history]
+    assert shares[0] < 5
+    assert shares[1:] == [100.0] * 3
+
+
 class TestEarlyStopping:
     """Validation losses are scripted, so that the best epoch and the last one are known."""
 

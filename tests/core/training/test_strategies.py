@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from animefer_core.errors import InputError
-from animefer_core.training.strategies import STUDY, Strategy, learning_rates, strategy_from, trainable_blocks
+from animefer_core.training.strategies import BEYOND, STUDY, Strategy, learning_rates, strategy_from, trainable_blocks
 
 BLOCKS = 5
 
@@ -30,7 +30,7 @@ LIMITS = {"linear_probe": (20, 5), "partial": (30, 7), "full": (40, 10), "progre
 def rows(strategy: Strategy, cap: int | None = None) -> list[tuple[int | str, float, float]]:
     epochs = range(strategy.epochs(cap))
     rates = [learning_rates(strategy, epoch, cap) for epoch in epochs]
-    return [(trainable_blocks(strategy, e, BLOCKS), rates[e]["head"], rates[e]["backbone"]) for e in epochs]
+    return [(trainable_blocks(strategy, e, BLOCKS, cap), rates[e]["head"], rates[e]["backbone"]) for e in epochs]
 
 
 class TestStudy:
@@ -88,6 +88,39 @@ class TestWarmupAndCosine:
         assert all(head > 0 for _, head, _ in rows(STUDY["full"], cap))
 
 
+class TestHeadFirst:
+    """lp_ft: ten epochs of the head alone, then everything under the schedule of `full`."""
+
+    LP_FT = BEYOND["lp_ft"]
+
+    def test_the_head_trains_alone_at_its_own_rate_first(self):
+        assert rows(self.LP_FT)[:10] == [(0, 1e-3, 1e-5)] * 10
+
+    def test_then_comes_full_from_its_first_epoch(self):
+        assert rows(self.LP_FT)[10:] == rows(STUDY["full"])
+
+    @pytest.mark.parametrize(("cap", "alone"), [(50, 10), (20, 4), (4, 1), (2, 1), (1, 0), (400, 10)])
+    def test_a_cap_keeps_its_share(self, cap, alone):
+        assert [blocks for blocks, _, _ in rows(self.LP_FT, cap)].count(0) == alone
+
+    @pytest.mark.parametrize(
+        ("epoch", "best", "over"), [(9, 1, False), (10, 1, False), (18, 1, False), (19, 1, True), (19, 11, False)]
+    )
+    def test_patience_begins_after_it(self, epoch, best, over):
+        assert self.LP_FT.is_over(epoch, best, None) == over
+
+    @pytest.mark.parametrize(("epoch", "over"), [(4, False), (5, True)])
+    def test_without_it_patience_begins_at_once(self, epoch, over):
+        assert STUDY["linear_probe"].is_over(epoch, 1, None) == over
+
+    def test_there_are_two_strategies_beyond_the_study(self):
+        assert list(BEYOND) == ["layer_decay", "lp_ft"]
+        assert not set(BEYOND) & set(STUDY)
+
+    def test_decay_is_three_quarters_a_layer(self):
+        assert BEYOND["layer_decay"].layer_decay == 0.75
+
+
 class TestUnfreezing:
     def test_no_more_blocks_open_than_there_are(self):
         assert trainable_blocks(STUDY["progressive"], 49, 2) == 2
@@ -101,6 +134,11 @@ class TestUnfreezing:
 
 
 BAD = [
+    ("head_epochs", -1),
+    ("head_epochs", 30),
+    ("layer_decay", 0),
+    ("layer_decay", 1.5),
+    ("layer_decay", "much"),
     ("lr_head", -1e-3),
     ("lr_head", float("nan")),
     ("lr_head", "fast"),

@@ -25,6 +25,7 @@ OPTIONS = {
     "trial": """allow-duplicates config data device epochs frozen-norm image-size model no-pretrained normalisation out
         per-class precision preset pretrained save-models seed skip-bad strategy test-share threads validation-share
         weights-dir""",
+    "plan": "config epochs explain image-size preset",
     "report": "format",
     "status": "",
     "import": "out",
@@ -138,6 +139,22 @@ def test_help_shows_the_defaults_of_the_grid():
 def default_of(words, option):
     """Return what an option's help shows as its default, brackets included."""
     return re.search(rf" {option} .*?(\[default: [^]]*\])", words)[1]
+
+
+def test_no_command_comes_or_goes_unnoticed():
+    assert set(get_command(app).commands) == {*OPTIONS, "data"}
+
+
+def test_a_plan_explains_a_strategy_of_ones_own(tmp_path):
+    (tmp_path / "own.toml").write_text("[strategy.gentle]\nblocks = 2\nmax_epochs = 9\n")
+    result = animefer("plan", "--explain", "resnet18", "gentle", "--config", tmp_path / "own.toml", "--epochs", "3")
+    assert result.returncode == 0
+    assert result.stdout.splitlines()[1].startswith("  epochs  1 to  3: head and blocks 1 to 2, 10,496,518 parameters")
+
+
+def test_an_unknown_model_or_strategy_cannot_be_explained():
+    assert "there is no model 'resnet99'" in animefer("plan", "--explain", "resnet99", "full").stderr
+    assert "there is no strategy 'fool'" in animefer("plan", "--explain", "resnet18", "fool").stderr
 
 
 def test_without_arguments_the_commands_are_named():
