@@ -1,0 +1,19 @@
+"""docs/protocol.md names the test of every point; each of them is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+ROWS = [line for line in PAGE.splitlines() if line.startswith("| ") and "---" not in line and "tested in" not in line]
+NAMED = re.compile(r"`([\w/]+\.py)::(\w+)`")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.split("|")[1].strip()[:40])
+def test_every_point_names_tests_that_exist(row):
+    named = NAMED.findall(row.rsplit("|", 2)[1])
+    assert named
+    for path, name in named:
+        assert re.search(rf"\bdef {name}\(", (ROOT / "tests" / path).read_text(encoding="utf-8")), f"{path}::{name}"
