@@ -9,6 +9,7 @@ from typing import Any, Literal
 from animefer_core.training.strategies import Strategy
 
 Precision = Literal["auto", "fp32", "bf16"]
+Fit = Literal["crop", "pad", "stretch"]
 RANDOM_WEIGHTS = "random"
 STUDY_MODELS = ("resnet18", "resnet50", "vit_b_16", "vit_s_16")
 
@@ -87,6 +88,8 @@ class TrialConfig:
     """Images a step; a last batch of one joins the one before it."""
     views: Views = field(default_factory=Views)
     """Augmentation and normalisation."""
+    fit: Fit = "crop"
+    """How an image that is no square becomes one: its centre, the whole with bars, or the whole distorted."""
     frozen_norm: Literal["eval", "train"] = "eval"
     """Whether BatchNorm in frozen blocks keeps its statistics (eval) or goes on averaging them (train)."""
     precision: Precision = "auto"

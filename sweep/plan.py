@@ -37,6 +37,7 @@ def grid(settings: Settings, *, split_digest: str, weights: Mapping[str, str], t
             image_size=settings.image_size,
             epochs_cap=settings.epochs,
             views=Views(normalisation=settings.normalisation),
+            fit=settings.fit,
             frozen_norm=settings.frozen_norm,
             precision=settings.precision,
             threads=threads,

@@ -72,6 +72,7 @@ def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | No
             resize_for(settings.image_size),
             skip_bad=settings.skip_bad,
             allow_duplicates=settings.allow_duplicates,
+            fit=settings.fit,
         )
         split = make_split(catalog, validation_share=settings.validation_share, test_share=settings.test_share)
         weights = _weights(settings, len(catalog.classes))

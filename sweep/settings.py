@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import tomli_w
 
-from animefer_core.config import STUDY_MODELS
+from animefer_core.config import STUDY_MODELS, Fit
 from animefer_core.errors import InputError
 from animefer_core.training.strategies import KNOWN, STUDY, Strategy, strategy_from
 
@@ -51,6 +51,7 @@ class Settings:
     weights_dir: Path | None = None
     """A folder of pretrained weights, absolute; None: torchvision's and timm's."""
     normalisation: Literal["auto", "study", "weights"] = "auto"
+    fit: Fit = "crop"
     frozen_norm: Literal["eval", "train"] = "eval"
     address: str = "local"
     """Ray cluster: "local" starts one in this machine's processes."""
@@ -328,6 +329,7 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "pretrained": _truth,
     "weights_dir": _path,
     "normalisation": _one_of("auto", "study", "weights"),
+    "fit": _one_of("crop", "pad", "stretch"),
     "frozen_norm": _one_of("eval", "train"),
     "address": _address,
     "gpu_share": _gpu_share,

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from animefer_core.config import canonical_json
+from animefer_core.config import Fit, canonical_json
 from animefer_core.data.pixels import BadImageError, Pixels, decode
 from animefer_core.errors import InputError
 
@@ -110,10 +110,11 @@ def images_digest(images: Sequence[CatalogImage]) -> str:
 
 
 def read_images(
-    root: Path, size: int, *, skip_bad: bool = False, allow_duplicates: bool = False
+    root: Path, size: int, *, skip_bad: bool = False, allow_duplicates: bool = False, fit: Fit = "crop"
 ) -> tuple[Catalog, Pixels]:
     """Return a folder's catalog and its images as (images, 3, size, size), each file opened, hashed and decoded once.
 
+    `fit` says how images that are no squares become some, as in `decode`.
     `skip_bad` leaves out files that cannot be used and lists them in the catalog; `allow_duplicates` goes on where
     identical files carry different labels or lie in different given parts.
 
@@ -124,7 +125,7 @@ def read_images(
     except OSError as error:
         raise InputError(f"{error.filename} cannot be read: {error.strerror}; make it readable") from error
     pixels = np.empty((len(files), 3, size, size), dtype=np.uint8)
-    results = _read_files(root, files, pixels)
+    results = _read_files(root, files, pixels, fit)
     good = [row for row, result in enumerate(results) if isinstance(result, CatalogImage)]
     images = tuple(result for result in results if isinstance(result, CatalogImage))
     bad = tuple(result for result in results if isinstance(result, BadImage))
@@ -241,19 +242,19 @@ def _identity(folder: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _read_files(root: Path, files: Sequence[_File], pixels: Pixels) -> list[CatalogImage | BadImage]:
+def _read_files(root: Path, files: Sequence[_File], pixels: Pixels, fit: Fit) -> list[CatalogImage | BadImage]:
     """Read the files on several threads, each into its row of the pixels; results in the files' order."""
     # Pillow warns of broken metadata in images that are whole.
     with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as pool:
         warnings.filterwarnings("ignore", module="PIL")
-        return list(pool.map(partial(_read_file, root, pixels), range(len(files)), files))
+        return list(pool.map(partial(_read_file, root, pixels, fit), range(len(files)), files))
 
 
-def _read_file(root: Path, pixels: Pixels, row: int, file: _File) -> CatalogImage | BadImage:
+def _read_file(root: Path, pixels: Pixels, fit: Fit, row: int, file: _File) -> CatalogImage | BadImage:
     """Hash one file, and decode it into its row of the pixels."""
     try:
         content = _content(root / file.path)
-        pixels[row] = decode(content, pixels.shape[-1])
+        pixels[row] = decode(content, pixels.shape[-1], fit)
     except BadImageError as error:
         return BadImage(path=_printable(file.path), reason=str(error))
     return CatalogImage(path=file.path, label=file.label, part=file.part, sha256=hashlib.sha256(content).hexdigest())

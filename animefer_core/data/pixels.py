@@ -1,12 +1,16 @@
 """Every image decoded once, to one uint8 array (images, 3, side, side).
 
-An image is turned upright by its EXIF orientation, laid over white where it is transparent, made RGB, scaled so that
-its short side fits (bilinear with antialiasing, as torchvision's Resize does with Pillow images) and cropped to the
-centre square.
+An image is turned upright by its EXIF orientation, laid over white where it is transparent, made RGB, and made square:
+
+    crop      its short side scaled to fit, the centre square kept (the study's)
+    pad       its long side scaled to fit, the rest black
+    stretch   both sides scaled to fit
+
+Scaling is bilinear with antialiasing, as torchvision's Resize does with Pillow images.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from io import BytesIO
@@ -16,6 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from animefer_core.config import Fit
 
 if TYPE_CHECKING:
     from animefer_core.data.catalog import Catalog
@@ -36,9 +42,10 @@ class BadImageError(Exception):
     """A file that cannot be used; the message is the reason alone, so that the caller names the file."""
 
 
-def decode(source: Path | bytes, size: int) -> Pixels:
+def decode(source: Path | bytes, size: int, fit: Fit = "crop") -> Pixels:
     """Return an image file, or its content, as (3, size, size) in RGB; of an animation the first frame.
 
+    `fit` is one of the three ways above.
     Raises BadImageError where the file cannot be read, is no image of `FORMATS`, is damaged or cut short, or has
     more than `MAX_PIXELS` pixels; the last is read from its header, before anything is decoded.
     """
@@ -49,7 +56,7 @@ def decode(source: Path | bytes, size: int) -> Pixels:
     image = _open(content)
     # Several phone pictures at once fit in memory; several posters might not.
     with _one_large_image if image.width * image.height > _LARGE else nullcontext():
-        square = _centre_square(_rgb(_upright(image)), size)
+        square = SQUARES[fit](_rgb(_upright(image)), size)
     return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
 
 
@@ -120,6 +127,27 @@ def _centre_square(image: Image.Image, size: int) -> Image.Image:
     across, down = image.width / width, image.height / height
     box = (left * across, top * down, (left + size) * across, (top + size) * down)
     return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+
+
+def _padded(image: Image.Image, size: int) -> Image.Image:
+    """Return the whole image scaled into (size, size), black beside it: as the corners of a rotated view are."""
+    width, height = (max(1, round(size * side / max(image.size))) for side in image.size)
+    square = Image.new("RGB", (size, size))
+    scaled = image.resize((width, height), Image.Resampling.BILINEAR)
+    square.paste(scaled, ((size - width) // 2, (size - height) // 2))
+    return square
+
+
+def _stretched(image: Image.Image, size: int) -> Image.Image:
+    """Return the whole image scaled to (size, size), whatever its shape."""
+    return image.resize((size, size), Image.Resampling.BILINEAR)
+
+
+SQUARES: Mapping[Fit, Callable[[Image.Image, int], Image.Image]] = {
+    "crop": _centre_square,
+    "pad": _padded,
+    "stretch": _stretched,
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -101,6 +101,13 @@ Normalisation = Annotated[
         f"own; auto is study for the study's four models.  {default('normalisation')}",
     ),
 ]
+Fit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="crop|pad|stretch",
+        help=f"How images that are no squares become some: centre, bars, or distorted.  {default('fit')}",
+    ),
+]
 FrozenNorm = Annotated[
     str | None,
     typer.Option(

@@ -25,6 +25,7 @@ OTHER = {
         "image_size": 112,
         "epochs_cap": 3,
         "batch_size": 16,
+        "fit": "pad",
         "frozen_norm": "train",
         "precision": "fp32",
         "threads": 2,

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from animefer_core.data.faces import write_faces
+from animefer_core.data.pixels import decode
 from animefer_core.errors import InputError
 from animefer_core.models.zoo import build
 from animefer_core.record import TrialRecord, write_record
@@ -119,3 +120,12 @@ def test_a_trial_that_was_trained_again_after_damage_is_told(tmp_path):
     (tmp_path / "sweep" / "damaged" / f"{again}-0").mkdir(parents=True)
     told = {note.code: note for note in notes(read_sweep(tmp_path / "sweep"))}
     assert list(told["tested-twice"].items) == [again]
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_images_are_fitted_as_asked_and_the_config_says_so(settings, faces, fit):
+    work = call(settings(fit=fit), dry_run=True)
+    paths = sorted(path for path in faces.rglob("*") if path.is_file())
+    expected = [decode(path, work.data.pixels.shape[-1], fit) for path in paths]
+    assert sorted(each.tobytes() for each in work.data.pixels) == sorted(each.tobytes() for each in expected)
+    assert {config.fit for config in work.plan.trials} == {fit}

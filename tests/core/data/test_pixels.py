@@ -293,3 +293,38 @@ def test_image_set_pickles_without_copying_its_pixels() -> None:
     back = pickle.loads(stream, buffers=buffers)
     assert len(stream) < 2_000
     assert np.shares_memory(back.pixels, data.pixels)
+
+
+WIDE = Image.new("RGB", (40, 20), (200, 100, 50))
+WIDE.paste((10, 20, 30), (0, 0, 4, 20))
+"""With a dark left edge, which a centre square does not hold."""
+
+
+def test_a_cropped_image_loses_its_ends():
+    assert set(np.unique(decode(encoded(WIDE), 16, "crop")[0])) == {200}
+
+
+def test_a_padded_image_is_whole_between_black_bars():
+    square = decode(encoded(WIDE), 16, "pad")
+    assert not square[:, :4].any()
+    assert not square[:, 12:].any()
+    assert square[0, 4:12, 0].max() <= 60
+    assert set(np.unique(square[0, 4:12, 4:])) == {200}
+
+
+def test_a_stretched_image_is_whole_and_fills_the_square():
+    square = decode(encoded(WIDE), 16, "stretch")
+    assert square.min() > 0
+    assert square[0, :, 0].max() <= 60
+    assert set(np.unique(square[0, :, 4:])) == {200}
+
+
+@pytest.mark.parametrize("fit", ["pad", "stretch"])
+def test_a_square_image_is_the_same_however_it_is_fitted(fit):
+    content = encoded(noise(24, 24))
+    assert np.array_equal(decode(content, 16, fit), decode(content, 16))
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_a_strip_fits(fit):
+    assert decode(encoded(Image.new("L", (1, 5000), 77)), 32, fit).shape == (3, 32, 32)

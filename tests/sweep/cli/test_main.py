@@ -19,11 +19,11 @@ from sweep.settings import PRESETS, Settings
 from tests.sweep.records import Plan, plant
 
 OPTIONS = {
-    "sweep": """address allow-duplicates config data device dry-run epochs frozen-norm gpu-share image-size models
+    "sweep": """address allow-duplicates config data device dry-run epochs fit frozen-norm gpu-share image-size models
         no-pretrained normalisation out per-class precision preset pretrained save-models seeds skip-bad strategies
         test-share threads validation-share weights-dir""",
-    "trial": """allow-duplicates config data device epochs frozen-norm image-size model no-pretrained normalisation out
-        per-class precision preset pretrained save-models seed skip-bad strategy test-share threads validation-share
+    "trial": """allow-duplicates config data device epochs fit frozen-norm image-size model no-pretrained normalisation
+        out per-class precision preset pretrained save-models seed skip-bad strategy test-share threads validation-share
         weights-dir""",
     "plan": "config epochs explain image-size preset",
     "report": "format",
@@ -123,7 +123,7 @@ def test_identical_files_across_given_parts_are_listed_where_they_are_allowed(tm
 def test_help_shows_every_default_and_the_name_of_a_strategys_table(command):
     words = " ".join(animefer(command, "--help").stdout.split())
     assert "[strategy.NAME]" in words
-    for name in ("image_size", "validation_share", "per_class", "precision", "save_models", "frozen_norm"):
+    for name in ("image_size", "validation_share", "per_class", "precision", "save_models", "fit", "frozen_norm"):
         usual = getattr(Settings, name)
         quick = PRESETS["quick"].get(name, usual)
         shown = f"[default: {usual}]" if usual == quick else f"[default: {usual}; quick: {quick:.3g}]"
