@@ -227,6 +227,35 @@ def _efficiency(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+STUDY_METRICS = {
+    "accuracy": ("accuracy (%)", 100, 1),
+    "loss": ("loss (nats)", 1, 3),
+    "f1_macro": ("macro F1 (%)", 100, 1),
+    "f1_weighted": ("weighted F1 (%)", 100, 1),
+    "f1": ("F1 (%)", 100, 1),
+    "trainable": ("trainable parameters (%)", 1, 1),
+    "epochs_run": ("epochs run", 1, 1),
+    "seconds_per_epoch": ("training seconds an epoch", 1, 1),
+}
+
+
+def _study(table: pd.DataFrame) -> pd.DataFrame:
+    def words(row: Mapping[Any, Any]) -> Row:
+        title, scale, digits = STUDY_METRICS[row["metric"]]
+        half = "" if pd.isna(row["ci_high"]) else f" ± {number((row['ci_high'] - row['mean']) * scale, digits)}"
+        return {
+            "configuration": _name(row),
+            "table": str(row["table"]),
+            "what": title if pd.isna(row["class"]) else f"{row['class']}, {title}",
+            "the study": number(row["study_value"] * scale, digits),
+            "here": f"{number(row['mean'] * scale, digits)}{half}",
+            "total interval": span(row["total_ci_low"], row["total_ci_high"], scale, digits),
+            "seeds": str(row["n_seeds"]),
+        }
+
+    return _of(table, words)
+
+
 READERS: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "summary": _summary,
     "per_class": _per_class,
@@ -239,6 +268,7 @@ READERS: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "ensembles": _ensembles,
     "claims": _claims,
     "efficiency": _efficiency,
+    "study": _study,
 }
 
 

@@ -94,7 +94,13 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
         if key in tables and (finding := tell(tables[key])):
             add(key, title, finding, shown(key, tables[key], title, folded=True))
     if "claims" in tables:
-        add("claims", HEADING, _claims(tables["claims"]), _short(shown("claims", tables["claims"], HEADING)))
+        beside = (
+            [shown("study", tables["study"], "The study's Tables 2 and 3, and these data", folded=True)]
+            if "study" in tables
+            else []
+        )
+        claims = _short(shown("claims", tables["claims"], HEADING))
+        add("claims", HEADING, _claims(tables["claims"]), claims, *beside)
     return found
 
 

@@ -15,6 +15,7 @@ from sweep.frames import Configuration, Sweep, TestOutcomes
 from sweep.matrices import paired
 from sweep.report.differences import comparisons, effects, power, ranking
 from sweep.report.spread import calibration, ensembles, variance, within
+from sweep.report.study import study
 from sweep.statistics import (
     TotalInterval,
     calibration_interval,
@@ -87,6 +88,9 @@ def all_tables(sweep: Sweep) -> dict[str, pd.DataFrame]:
     if not sweep.imported:
         tables["efficiency"] = efficiency(sweep)
         tables["claims"] = claims(sweep, matrices)
+        beside = study(tables["summary"], tables["per_class"])
+        if len(beside):
+            tables["study"] = beside
     return tables | {"trials": sweep.trials}
 
 

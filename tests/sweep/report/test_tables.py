@@ -3,6 +3,7 @@ import pytest
 from scipy import stats
 
 from sweep.frames import Sweep, read_sweep
+from sweep.report.spread import within
 from sweep.report.tables import (
     all_tables,
     confusion,
@@ -124,12 +125,12 @@ def test_per_class_totals_are_those_of_the_outcomes_and_hold_the_mean(sweep):
     assert known["f1_total_ci_high"].between(known["f1_mean"], 1).all()
 
 
-def test_where_nothing_varied_there_is_no_interval(sweep):
-    table = per_class(sweep)
-    flat = table[table["f1_sd"].fillna(0) == 0]
-    perfect = flat[flat["f1_mean"] == 1]
-    assert len(perfect)
-    assert perfect["f1_total_ci_low"].isna().all()
+def test_where_nothing_varied_there_is_no_interval():
+    labels = np.arange(12) % 3
+    perfect = np.broadcast_to(labels, (4, 12))
+    found = within(total_interval(class_f1_values(perfect, labels, 0)), 1.0)
+    assert found.mean == 1
+    assert np.isnan([found.low, found.high]).all()
 
 
 def test_intervals_of_metrics_that_cannot_be_negative_are_not(tmp_path):
