@@ -24,6 +24,8 @@ from animefer_core.data.split import Split, read_split_file
 from animefer_core.errors import InputError
 from animefer_core.record import TrialRecord, read_record, write_atomically
 
+DAMAGED, EARLIER = "damaged", "earlier"
+"""Folders of records that count no more: cut or edited ones, and those that --again replaced."""
 CONFIGURATION_FIELDS = ("model", "strategy", "streams", "arm", "split_digest", "weights_digest")
 """Fields of a config that tell trials of one folder apart; all others are part of the fingerprint."""
 
@@ -74,18 +76,19 @@ def find_records(folder: Path, *, move_damaged: bool) -> Found:
         try:
             record = read_record(path.parent)
         except (ValueError, TypeError, KeyError, OSError) as error:
-            moved = f": moved to {_move_aside(folder, path.parent).relative_to(folder)}" if move_damaged else ""
+            moved = f": moved to {move_aside(folder, path.parent, DAMAGED).relative_to(folder)}" if move_damaged else ""
             set_aside.append(f"{error}{moved}")
         else:
             records.append(replace(record, predictions=None))
     return Found(records=tuple(records), set_aside=tuple(set_aside))
 
 
-def _move_aside(folder: Path, directory: Path) -> Path:
-    damaged = folder / "damaged"
-    damaged.mkdir(exist_ok=True)
-    number = sum(1 for path in damaged.iterdir() if path.name.startswith(directory.name))
-    return directory.rename(damaged / f"{directory.name}-{number}")
+def move_aside(folder: Path, directory: Path, where: str) -> Path:
+    """Move a trial's directory into DAMAGED or EARLIER under a number of its own, and return where it lies now."""
+    aside = folder / where
+    aside.mkdir(exist_ok=True)
+    number = sum(1 for path in aside.iterdir() if path.name.startswith(directory.name))
+    return directory.rename(aside / f"{directory.name}-{number}")
 
 
 def read_sweep_file(folder: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import pandas as pd
 from animefer_core.data.split import SplitFile, read_split_file
 from animefer_core.errors import InputError
 from animefer_core.record import TrialRecord, read_record
+from sweep.folder import DAMAGED, EARLIER
 from sweep.statistics import log_probabilities, loss_values
 
 ORDINARY_ARM = "all"
@@ -175,7 +176,7 @@ class Sweep:
     """Completed and failed ones of this split, in the order of the plan."""
     set_aside: tuple[SetAside, ...]
     tested_twice: tuple[str, ...]
-    """Ids of trials that were trained again because their first record was damaged."""
+    """Ids of trials that were trained again: their first record was damaged, or --again asked for another."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -336,9 +337,9 @@ def read_sweep(directory: Path) -> Sweep:
 
 
 def _trained_again(directory: Path, records: Iterable[TrialRecord]) -> tuple[str, ...]:
-    """Return the trials whose damaged record was moved aside and that have a completed one now."""
-    damaged = {path.name.rpartition("-")[0] for path in (directory / "damaged").glob("*")}
-    return tuple(r.trial_id for r in records if r.status == "completed" and r.trial_id in damaged)
+    """Return the trials of which a record was moved aside and that have a completed one now."""
+    aside = {path.name.rpartition("-")[0] for where in (DAMAGED, EARLIER) for path in (directory / where).glob("*")}
+    return tuple(r.trial_id for r in records if r.status == "completed" and r.trial_id in aside)
 
 
 def _read_plan(path: Path) -> Mapping[str, Any]:

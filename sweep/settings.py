@@ -99,7 +99,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 
 ONE_OF: Mapping[str, str] = {"model": "models", "strategy": "strategies", "seed": "seeds"}
 """Options of one thing -> those of several."""
-RESULT_FOLDERS = ("trials", "tables", "damaged")
+RESULT_FOLDERS = ("trials", "tables", "damaged", "earlier")
 """Folders in a results folder that a sweep writes into."""
 
 

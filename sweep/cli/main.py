@@ -137,12 +137,15 @@ def trial(
     validation_share: options.ValidationShare = None,
     test_share: options.TestShare = None,
     per_class: options.PerClass = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Train a completed trial anew; it then meets the test images twice.")
+    ] = False,
 ) -> None:
     """Train one configuration with one seed in this process, without Ray, and write its record."""
-    given = dict(locals())
+    given = {name: value for name, value in locals().items() if name != "again"}
     from sweep.cli.run import run_one
 
-    raise SystemExit(run_one(given))
+    raise SystemExit(run_one(given, again=again))
 
 
 @app.command(short_help="Print what a strategy would train, and when.")

@@ -13,7 +13,7 @@ from animefer_core.models.zoo import build
 from animefer_core.training.timeline import explain
 from animefer_core.trial import failed_record, run_trial
 from sweep.execution.environment import configure_ray
-from sweep.folder import find_records
+from sweep.folder import EARLIER, find_records, move_aside
 from sweep.keeping import Keeper
 from sweep.prepare import Prepared, prepared
 from sweep.report.page import write_report
@@ -114,15 +114,23 @@ def _conclude(console: Console, work: Prepared, page: Path) -> int:
     return 1 if missing else 0
 
 
-def run_one(given: Mapping[str, Any]) -> int:
-    """Run one trial in this process and return its exit code."""
+def run_one(given: Mapping[str, Any], *, again: bool) -> int:
+    """Run one trial in this process and return its exit code; one that is completed only where `again` is true.
+
+    Its record then lies in DIR/earlier/, moved there when the new one is whole, and the report says so.
+    """
     console = Console(stderr=True)
     settings = resolve(given)
     with prepared(settings, one_trial=True, command=sys.argv) as work:
         config = work.plan.trials[0]
         directory = settings.out / "trials" / config.trial_id
-        if not work.plan.to_run:
-            console.print(f"{config.name} seed {config.seed} is there already: {directory}", highlight=False)
+        if not work.plan.to_run and not again:
+            console.print(
+                f"{config.name} seed {config.seed} is there already, and has met the test images: {directory} "
+                "(--again trains it anew, and the report says so)",
+                highlight=False,
+                soft_wrap=True,
+            )
             return 0
         weights = work.weights.get(config.model)
         try:
@@ -137,6 +145,11 @@ def run_one(given: Mapping[str, Any]) -> int:
         except Exception as error:
             # Like a sweep, a trial leaves a record of its failure.
             record = failed_record(config, error)
+        if not work.plan.to_run:
+            if record.status == "failed":
+                console.print(record.error["traceback"], highlight=False, markup=False)
+                return 1
+            move_aside(settings.out, directory, EARLIER)
         state = record.state
         Keeper(settings.out, settings.save_models, work.records).keep(record, lambda: state)
     if record.status == "failed":

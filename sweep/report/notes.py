@@ -116,7 +116,7 @@ def _tested_twice(sweep: Sweep) -> Iterator[Note]:
     if sweep.tested_twice:
         text = (
             f"{count(len(sweep.tested_twice), 'trial', 'trials')} met the test images twice: the first record was "
-            "damaged, and the same configuration was trained again."
+            "damaged, or another was asked for by --again; the last one counts."
         )
         yield Note(code="tested-twice", text=text, items=sweep.tested_twice)
 

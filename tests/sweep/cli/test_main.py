@@ -15,6 +15,7 @@ from animefer_core.data.faces import write_faces
 from animefer_core.errors import InputError
 from sweep.cli.look import status_lines
 from sweep.cli.main import app
+from sweep.frames import read_sweep
 from sweep.settings import PRESETS, Settings
 from tests.sweep.records import Plan, plant
 
@@ -22,8 +23,8 @@ OPTIONS = {
     "sweep": """address allow-duplicates config data device dry-run epochs fit frozen-norm gpu-share image-size models
         no-pretrained normalisation out per-class precision preset pretrained save-models seeds skip-bad strategies
         test-share threads validation-share weights-dir""",
-    "trial": """allow-duplicates config data device epochs fit frozen-norm image-size model no-pretrained normalisation
-        out per-class precision preset pretrained save-models seed skip-bad strategy test-share threads validation-share
+    "trial": """again allow-duplicates config data device epochs fit frozen-norm image-size model no-pretrained
+        normalisation out per-class precision preset pretrained save-models seed skip-bad strategy test-share threads validation-share
         weights-dir""",
     "plan": "config epochs explain image-size preset",
     "report": "format",
@@ -262,3 +263,19 @@ def test_predictions_made_elsewhere_get_tables_and_a_report(tmp_path):
     assert "3 seeds × 30 images" in compared.stdout
     refused = animefer("compare", tmp_path / "out", "forest/default", "stamp/default")
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+
+
+def test_a_completed_trial_meets_the_test_images_again_only_where_asked(faces, tmp_path):
+    usual = ["trial", *TRIAL, "--seed", 1, "--data", faces, "--out", tmp_path / "out", "--no-pretrained"]
+    usual += ["--image-size", 32, "--epochs", 1]
+    assert animefer(*usual).returncode == 0
+    (first,) = (tmp_path / "out" / "trials").glob("*/record.json")
+    content = first.read_bytes()
+    refused = animefer(*usual)
+    assert (refused.returncode, first.read_bytes()) == (0, content)
+    assert "has met the test images" in " ".join(refused.stderr.split())
+    assert animefer(*usual, "--again").returncode == 0
+    assert first.read_bytes() != content
+    (earlier,) = (tmp_path / "out" / "earlier").glob("*/record.json")
+    assert earlier.read_bytes() == content
+    assert read_sweep(tmp_path / "out").tested_twice == (first.parent.name,)
