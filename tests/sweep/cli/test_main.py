@@ -24,8 +24,8 @@ OPTIONS = {
         no-pretrained normalisation out per-class precision preset pretrained save-models seeds skip-bad strategies
         test-share threads validation-share weights-dir""",
     "trial": """again allow-duplicates config data device epochs fit frozen-norm image-size model no-pretrained
-        normalisation out per-class precision preset pretrained save-models seed skip-bad strategy test-share threads validation-share
-        weights-dir""",
+        normalisation out per-class precision preset pretrained save-models seed skip-bad strategy test-share threads
+        validation-share weights-dir""",
     "plan": "config epochs explain image-size preset",
     "report": "format",
     "status": "",
