@@ -19,7 +19,7 @@ from sweep.report.tables import LEVEL
 from sweep.statistics import seed_interval
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKS = ("circle", "square", "diamond", "triangle-up", "x", "star", "pentagon", "hexagram")
+MARKS = ("circle", "square", "diamond", "cross", "x", "star", "pentagon", "hexagram")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
 GREY = "#767676"
 LONGEST_LABEL = 26
