@@ -78,7 +78,8 @@ def test_best_keeps_one_model_a_seed(data, tmp_path):
 def test_three_failures_of_one_cause_stop_the_sweep(data, tmp_path):
     with pytest.raises(SweepStoppedError, match="ValueError: the moon is in the way"):
         run(work_for(data, "1,2,3"), tmp_path, canned.fail_always)
-    assert len(list((tmp_path / "trials").glob("*/record.json"))) == 3
+    # A trial that ran beside the third may have ended before it was stopped; the last two of six never begin.
+    assert len(list((tmp_path / "trials").glob("*/record.json"))) in (3, 4)
 
 
 def test_failures_of_several_causes_do_not_stop_it_and_are_one_line_each(data, tmp_path):
