@@ -86,6 +86,7 @@ from sweep.verdicts import (
     rank_correlation,
     share_values,
     spreads,
+    sure_of_one,
     swap_verdict,
     swaps,
 )
@@ -301,7 +302,7 @@ def _chance(holds: npt.NDArray[np.bool_], fails: npt.NDArray[np.bool_], names: S
     return Finding(
         verdict=chance_verdict(holds, fails),
         reason=f"{names[worst]} in {fails[:, worst].mean():.1%} of the draws, the likeliest of {len(names)} "
-        f"objections; {1 - (1 - SURE) / len(names):.2%} decide",
+        f"objections; {sure_of_one(len(names)):.2%} decide",
         bounds=Bounds(estimate=chance(holds)),
         interval=BY_CHANCE,
     )

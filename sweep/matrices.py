@@ -137,7 +137,7 @@ def paired(sweep: Sweep) -> Matrices | None:
     planned = {seed for each in sweep.configurations for seed in each.planned_seeds}
     n_planned = max(len(each.planned_seeds) for each in staying) if sweep.imported else len(planned)
     needed = math.ceil(SHARE_OF_SEEDS * n_planned)
-    match = matched_seeds if sweep.imported else common_seeds
+    match = _match_of(sweep)
     left_out: list[Configuration] = []
     while len(match(staying)[0]) < min(needed, max(len(each.seeds) for each in staying)):
         leaving = min(staying, key=lambda each: (len(each.seeds), each.name))
@@ -148,8 +148,13 @@ def paired(sweep: Sweep) -> Matrices | None:
 
 def paired_alone(sweep: Sweep, configurations: Sequence[Configuration]) -> Matrices | None:
     """Return a family of some configurations by themselves, on the seeds that they share; None where there is none."""
-    match = matched_seeds if sweep.imported else common_seeds
+    match = _match_of(sweep)
     return _matrices(sweep, configurations, (), match) if match(configurations)[0] else None
+
+
+def _match_of(sweep: Sweep) -> Match:
+    """Return how seeds are matched: in a sweep by their numbers alone."""
+    return matched_seeds if sweep.imported else common_seeds
 
 
 def _matrices(

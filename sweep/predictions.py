@@ -175,7 +175,7 @@ def _parsed(file: Path, types: Mapping[str, str]) -> pd.DataFrame:
             "the commas that are too many."
         )
     # pandas gives a column without a name, such as a written index, a name of its own.
-    return rows.set_axis(_header(file), axis=1)
+    return rows.set_axis(list(types), axis=1)
 
 
 def _longer_line(file: Path) -> int:

@@ -252,10 +252,15 @@ def chance_verdict(holds: Bools, fails: Bools) -> str:
     return CONTRADICTED if _one_surely(fails) else UNDECIDED
 
 
+def sure_of_one(parts: int) -> float:
+    """Return the share of the draws that decides for one of so many parts: they share what `SURE` leaves open."""
+    return 1 - (1 - SURE) / parts
+
+
 def _one_surely(true: Bools) -> bool:
     """Return whether one column of (draws, parts) is true in nearly all draws, whichever of them was looked at."""
     draws, parts = true.shape
-    return bool(true.sum(axis=0).max() >= draws * (1 - (1 - SURE) / parts) - 1e-9)
+    return bool(true.sum(axis=0).max() >= draws * sure_of_one(parts) - 1e-9)
 
 
 def swap_verdict(same: Bools, swapped: Bools) -> str:

@@ -17,6 +17,7 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -52,7 +53,7 @@ class Network:
     family: Family
     """What the model is built like."""
 
-    @property
+    @cached_property
     def convolutional(self) -> bool:
         """Whether feature maps go through convolutions, and not just the patches of a transformer's stem."""
         return sum(isinstance(module, nn.Conv2d) for module in self.model.modules()) > 1

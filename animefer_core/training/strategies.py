@@ -15,7 +15,7 @@ study's table and the explanation printed for a user.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from animefer_core.errors import InputError
@@ -134,25 +134,8 @@ STUDY: Mapping[str, Strategy] = {
 BEYOND: Mapping[str, Strategy] = {
     strategy.name: strategy
     for strategy in (
-        Strategy(
-            name="layer_decay",
-            max_epochs=40,
-            blocks="all",
-            layer_decay=0.75,
-            schedule="cosine",
-            warmup_epochs=3,
-            gradient_clip_norm=1.0,
-        ),
-        Strategy(
-            name="lp_ft",
-            lr_backbone=1e-5,
-            max_epochs=50,
-            blocks="all",
-            head_epochs=10,
-            schedule="cosine",
-            warmup_epochs=3,
-            gradient_clip_norm=1.0,
-        ),
+        replace(STUDY["full"], name="layer_decay", lr_backbone=1e-4, layer_decay=0.75),
+        replace(STUDY["full"], name="lp_ft", max_epochs=50, head_epochs=10),
     )
 }
 """Beyond the study's grid: layer-wise decay of the rates (Clark et al. 2020; 0.75 as in Bao et al. 2022), and a

@@ -9,9 +9,9 @@ import numpy as np
 from animefer_core.errors import InputError
 from sweep.frames import Configuration, Sweep
 from sweep.matrices import Matrices, paired, paired_alone
-from sweep.report.differences import LEVEL, Floats, critical_value, judge
+from sweep.report.differences import LEVEL, Floats, critical_value, decision_of, judge
 from sweep.report.words import chance, count, span
-from sweep.statistics import Decision, components, what_decides
+from sweep.statistics import Decision
 
 FOLDS = 5
 
@@ -67,13 +67,14 @@ def _advice(sweep: Sweep, matrices: Matrices, contrast: Floats) -> str:
     """Say which of the two to buy, seeds or test images."""
     model = matrices.model("accuracy")
     squares, family = model.squares, model.family(contrast[None], LEVEL)
-    parts, critical = components(squares, contrast, float(family.standard_error[0])), critical_value(family, 0)
-    decision = what_decides(float(family.difference[0]), parts, squares.n_seeds, squares.n_units, critical)
+    parts, decision = decision_of(squares, family, contrast, 0)
     n_images, all_images = matrices.n_images, len(sweep.split_file.images)
     if sweep.imported or all_images == n_images:
         return advice(decision, None)
     # Folds test every image once; groups, where there are any, grow in the same proportion.
-    detectable = critical * math.sqrt(parts.variance(squares.n_seeds, squares.n_units * all_images / n_images))
+    detectable = critical_value(family, 0) * math.sqrt(
+        parts.variance(squares.n_seeds, squares.n_units * all_images / n_images)
+    )
     return advice(
         decision, Folds(images=all_images, detectable=detectable, decides=abs(decision.difference) >= detectable)
     )

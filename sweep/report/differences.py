@@ -11,6 +11,9 @@ import pandas as pd
 from sweep.frames import Configuration, Sweep
 from sweep.matrices import Matrices, per_image
 from sweep.statistics import (
+    Components,
+    CrossSquares,
+    Decision,
     Family,
     best_of,
     components,
@@ -252,8 +255,7 @@ def power(matrices: Matrices | None) -> pd.DataFrame:
     rows = []
     for place, (a, b) in enumerate(itertools.combinations(matrices.configurations, 2)):
         difference, word = float(family.difference[place]), verdict_of(family, place, "accuracy")
-        parts = components(squares, contrasts[place], float(family.standard_error[place]))
-        decision = what_decides(difference, parts, squares.n_seeds, squares.n_units, critical_value(family, place))
+        parts, decision = decision_of(squares, family, contrasts[place], place)
         needed = {"seeds_needed": decision.seeds, "units_needed": decision.images} if word == "undecided" else {}
         rows.append(
             _pair(a, b)
@@ -274,6 +276,13 @@ def _accuracy_is_judged(matrices: Matrices | None) -> TypeGuard[Matrices]:
         and matrices.n_seeds > 1
         and len(matrices.configurations) > 1
     )
+
+
+def decision_of(squares: CrossSquares, family: Family, contrast: Floats, place: int) -> tuple[Components, Decision]:
+    """Return the components of one contrast of a family, and what would decide it; `place` is its row there."""
+    parts = components(squares, contrast, float(family.standard_error[place]))
+    difference, critical = float(family.difference[place]), critical_value(family, place)
+    return parts, what_decides(difference, parts, squares.n_seeds, squares.n_units, critical)
 
 
 def critical_value(family: Family, place: int) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from sweep.report.words import chance, number, plus_minus, span, total_range
+from sweep.report.words import chance, give_or_take, number, plus_minus, span, total_range
 
 Row = dict[str, Any]
 
@@ -227,11 +227,7 @@ def _efficiency(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-STUDY_METRICS = {
-    "accuracy": ("accuracy (%)", 100, 1),
-    "loss": ("loss (nats)", 1, 3),
-    "f1_macro": ("macro F1 (%)", 100, 1),
-    "f1_weighted": ("weighted F1 (%)", 100, 1),
+STUDY_METRICS = {metric: (title, scale, digits) for metric, title, scale, digits in DISPLAYED} | {
     "f1": ("F1 (%)", 100, 1),
     "trainable": ("trainable parameters (%)", 1, 1),
     "epochs_run": ("epochs run", 1, 1),
@@ -242,13 +238,12 @@ STUDY_METRICS = {
 def _study(table: pd.DataFrame) -> pd.DataFrame:
     def words(row: Mapping[Any, Any]) -> Row:
         title, scale, digits = STUDY_METRICS[row["metric"]]
-        half = "" if pd.isna(row["ci_high"]) else f" ± {number((row['ci_high'] - row['mean']) * scale, digits)}"
         return {
             "configuration": _name(row),
             "table": str(row["table"]),
             "what": title if pd.isna(row["class"]) else f"{row['class']}, {title}",
             "the study": number(row["study_value"] * scale, digits),
-            "here": f"{number(row['mean'] * scale, digits)}{half}",
+            "here": give_or_take(row["mean"], row["ci_high"], scale, digits),
             "total interval": span(row["total_ci_low"], row["total_ci_high"], scale, digits),
             "seeds": str(row["n_seeds"]),
         }

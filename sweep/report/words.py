@@ -44,7 +44,11 @@ def count(number: int, one: str, many: str | None = None) -> str:
 
 def plus_minus(row: Mapping[Any, Any], metric: str, scale: float = 1, digits: int = 3) -> str:
     """Return "mean ± half-width" of the seed interval; with a single seed the mean alone."""
-    mean, high = row[f"{metric}_mean"], row[f"{metric}_ci_high"]
+    return give_or_take(row[f"{metric}_mean"], row[f"{metric}_ci_high"], scale, digits)
+
+
+def give_or_take(mean: Any, high: Any, scale: float = 1, digits: int = 3) -> str:
+    """Return "mean ± half-width" of an interval that ends at `high`; the mean alone where there is none."""
     if pd.isna(mean) or pd.isna(high):
         return number(mean * scale, digits) if not pd.isna(mean) else ""
     return f"{number(mean * scale, digits)} ± {number((high - mean) * scale, digits)}"
