@@ -84,8 +84,6 @@ class TrialConfig:
     """Side of the network's square input, in pixels."""
     epochs_cap: int | None = None
     """Cap on the strategy's epochs and its schedule's length."""
-    batch_size: int = 32
-    """Images a step; a last batch of one joins the one before it."""
     views: Views = field(default_factory=Views)
     """Augmentation and normalisation."""
     fit: Fit = "crop"

@@ -168,7 +168,7 @@ def _capacity(settings: Settings, classes: int, one_trial: bool) -> Capacity:
         settings.models,
         classes=classes,
         image_size=settings.image_size,
-        batch_size=TrialConfig.batch_size,
+        batch_size=max(settings.known_strategies[name].batch_size for name in settings.strategies),
         device=settings.device,
         threads=threads,
         gpu_share=settings.gpu_share,

@@ -9,15 +9,24 @@ from typing import Literal
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from animefer_core.models.zoo import Network
+from animefer_core.training.strategies import BlockOrder
 
 
-def set_trainable(network: Network, blocks: int | Literal["all"], frozen_norm: Literal["eval", "train"]) -> None:
+def set_trainable(
+    network: Network,
+    blocks: int | Literal["all"],
+    frozen_norm: Literal["eval", "train"],
+    order: BlockOrder = "from_head",
+) -> None:
     """Put the model into train mode and let the head and the first `blocks` blocks train, or "all" parameters.
+
+    `order` says from which end blocks are counted.
 
     `frozen_norm` says what BatchNorm does in blocks that do not train: keep its running statistics and use them
     ("eval"), or use the batch's and go on averaging them ("train").
     """
-    opened = set(network.head).union(*network.blocks[: None if blocks == "all" else blocks])
+    ordered = network.blocks if order == "from_head" else network.blocks[::-1]
+    opened = set(network.head).union(*ordered[: None if blocks == "all" else blocks])
     for name, parameter in network.model.named_parameters():
         parameter.requires_grad_(blocks == "all" or name in opened)
     network.model.train()

@@ -93,7 +93,7 @@ def fit(
     for epoch in range(strategy.epochs(config.epochs_cap)):
         # What trains, and how fast: derived from the epoch alone.
         blocks = trainable_blocks(strategy, epoch, len(network.blocks), config.epochs_cap)
-        set_trainable(network, blocks, config.frozen_norm)
+        set_trainable(network, blocks, config.frozen_norm, strategy.block_order)
         opened = set(trainable_names(network)) - ever_trained
         ever_trained |= opened
         # Until now these have their first values, which are also those of the best epoch so far.
@@ -116,7 +116,7 @@ def fit(
         # Train.
         losses, sizes = [], []
         clock = _Stopwatch(compute)
-        for batch in batches(order, config.batch_size):
+        for batch in batches(order, strategy.batch_size):
             rows = train_rows[batch]
             views = training_views(pictures[rows], draws.rows(batch), config.views, config.image_size, *normalisation)
             losses.append(

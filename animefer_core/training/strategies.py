@@ -21,6 +21,7 @@ from typing import Any, Literal
 from animefer_core.errors import InputError
 
 Schedule = Literal["constant", "cosine"]
+BlockOrder = Literal["from_head", "from_stem"]
 EVERYTHING = "all"
 
 
@@ -40,8 +41,13 @@ class Strategy:
     """Epochs at most, and the length of the schedule."""
     patience: int = 10
     """Epochs without a lower validation loss after which training stops."""
+    batch_size: int = 32
+    """Images a step; a last batch of one joins the one before it."""
     blocks: int | Literal["all"] = 0
     """Blocks that train from the first epoch on, beside the head; "all" is every parameter of the network."""
+    block_order: BlockOrder = "from_head"
+    """Which blocks are the first: those next to the head, as in the study, or the stem and those next to it (Lee et
+    al. 2023 find the latter better where images, not classes, are unlike those of the pretraining)."""
     unfreeze_every: int | None = None
     """One more block trains after every so many completed epochs; None: the blocks stay as they are."""
     schedule: Schedule = "constant"
@@ -67,6 +73,8 @@ class Strategy:
             object.__setattr__(self, field, float(getattr(self, field)))
         for field in ("max_epochs", "patience"):
             self._require(field, _is_count(getattr(self, field), 1), "an integer of at least 1")
+        # BatchNorm cannot train on a single image.
+        self._require("batch_size", _is_count(self.batch_size, 2), "an integer of at least 2")
         for field in ("warmup_epochs", "head_epochs"):
             self._require(field, _is_count(getattr(self, field), 0), "an integer of at least 0")
         self._require("head_epochs", self.head_epochs < self.max_epochs, "fewer epochs than max_epochs")
@@ -74,6 +82,7 @@ class Strategy:
             self._require("layer_decay", _is_number(self.layer_decay) and 0 < self.layer_decay <= 1, "a number to 1")
             object.__setattr__(self, "layer_decay", float(self.layer_decay))
         self._require("blocks", self.blocks == EVERYTHING or _is_count(self.blocks, 0), 'an integer or "all"')
+        self._require("block_order", self.block_order in ("from_head", "from_stem"), '"from_head" or "from_stem"')
         self._require("schedule", self.schedule in ("constant", "cosine"), '"constant" or "cosine"')
         if self.unfreeze_every is not None:
             self._require("unfreeze_every", _is_count(self.unfreeze_every, 1), "epochs of at least 1, or leave it out")
@@ -145,7 +154,7 @@ KNOWN: Mapping[str, Strategy] = {**STUDY, **BEYOND}
 
 
 def trainable_blocks(strategy: Strategy, epoch: int, available: int, cap: int | None = None) -> int | Literal["all"]:
-    """Return how many blocks, from the head backwards, train in an epoch (counted from 0) beside the head.
+    """Return how many blocks, in the strategy's order, train in an epoch (counted from 0) beside the head.
 
     `available` is how many blocks the network has; "all" means every parameter, also those outside the blocks. `cap`
     is that on the epochs.

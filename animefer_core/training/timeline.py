@@ -40,7 +40,7 @@ def timeline(network: Network, strategy: Strategy, cap: int | None = None) -> li
 
     for (blocks, _), run in groupby(range(strategy.epochs(cap)), key=state):
         epochs = list(run)
-        set_trainable(network, blocks, "eval")
+        set_trainable(network, blocks, "eval", strategy.block_order)
         spans.append(
             Span(
                 first=epochs[0] + 1,
@@ -63,8 +63,8 @@ def explain(network: Network, model: str, strategy: Strategy, cap: int | None = 
     )
     for span in timeline(network, strategy, cap):
         yield (
-            f"  epochs {span.first:>2} to {span.last:>2}: {_what(span.blocks)}, {span.parameters:,} parameters "
-            f"({span.percent:.2f} %), {_rates(span)}"
+            f"  epochs {span.first:>2} to {span.last:>2}: {_what(span.blocks, strategy)}, "
+            f"{span.parameters:,} parameters ({span.percent:.2f} %), {_rates(span)}"
         )
     if strategy.layer_decay is not None:
         depth = len(layer_groups(network, model))
@@ -75,9 +75,11 @@ def explain(network: Network, model: str, strategy: Strategy, cap: int | None = 
         )
 
 
-def _what(blocks: int | Literal["all"]) -> str:
+def _what(blocks: int | Literal["all"], strategy: Strategy) -> str:
     if blocks == "all":
         return "everything"
+    if blocks and strategy.block_order == "from_stem":
+        return "head and stem" if blocks == 1 else f"head, stem and {blocks - 1} more from there"
     return "head" if blocks == 0 else "head and block 1" if blocks == 1 else f"head and blocks 1 to {blocks}"
 
 

@@ -33,17 +33,18 @@ def make_images() -> Callable[..., ImageSet]:
 
 @pytest.fixture(scope="session")
 def make_config() -> Callable[..., TrialConfig]:
-    """Return a maker of configs: a strategy of the study's by name, one seed, 32 pixels, two epochs, fp32."""
+    """Return a maker of configs: a strategy by name, one seed, batches of 8, 32 pixels, two epochs, fp32."""
 
-    def make(model: str = "resnet18", strategy: str = "full", seed: int = 42, **changes: Any) -> TrialConfig:
+    def make(
+        model: str = "resnet18", strategy: str = "full", seed: int = 42, batch_size: int = 8, **changes: Any
+    ) -> TrialConfig:
         config = TrialConfig(
             model=model,
-            strategy=KNOWN[strategy],
+            strategy=dataclasses.replace(KNOWN[strategy], batch_size=batch_size),
             streams=Streams(init=seed, order=seed, augmentation=seed),
             split_digest="5" * 64,
             image_size=32,
             epochs_cap=2,
-            batch_size=8,
             precision="fp32",
         )
         return dataclasses.replace(config, **changes)

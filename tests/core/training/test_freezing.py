@@ -111,3 +111,9 @@ class TestBatchNorm:
         still = [module for module in resnet.model.modules() if not module.training]
         assert all(isinstance(module, nn.BatchNorm2d) for module in still)
         assert len(still) == sum(isinstance(module, nn.BatchNorm2d) for module in resnet.model.modules())
+
+
+def test_blocks_may_open_from_the_stem(network):
+    set_trainable(network, 2, "eval", "from_stem")
+    opened = {name for block in network.blocks[-2:] for name in block} | set(network.head)
+    assert set(trainable_names(network)) == opened

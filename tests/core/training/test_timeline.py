@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -54,3 +56,13 @@ def test_the_decay_of_layers_is_told_with_its_end(resnet):
 def test_a_probe_first_is_told_apart(resnet):
     _, first, *_ = explain(resnet, "resnet18", BEYOND["lp_ft"])
     assert first.startswith("  epochs  1 to 10: head,")
+
+
+def test_blocks_from_the_stem_are_told_as_such(resnet):
+    strategy = replace(STUDY["progressive"], block_order="from_stem")
+    parameters = [span.parameters for span in timeline(resnet, strategy)]
+    stem = 7 * 7 * 3 * 64 + 2 * 64
+    assert parameters[1] - parameters[0] == stem
+    told = list(explain(resnet, "resnet18", strategy))
+    assert "head and stem, " in told[2]
+    assert "head, stem and 1 more from there, " in told[3]
