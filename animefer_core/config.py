@@ -10,7 +10,10 @@ from animefer_core.training.strategies import Strategy
 
 Precision = Literal["auto", "fp32", "bf16"]
 Fit = Literal["crop", "pad", "stretch"]
+Arm = Literal["all", "init", "order", "augmentation", "split"]
 RANDOM_WEIGHTS = "random"
+FROZEN_SEED = 42
+"""The study's: what the one split is drawn by that does not follow the trials' seeds."""
 STUDY_MODELS = ("resnet18", "resnet50", "vit_b_16", "vit_s_16")
 
 
@@ -74,10 +77,14 @@ class TrialConfig:
     """How it is fine-tuned."""
     streams: Streams
     """Seeds of the random streams."""
-    arm: str = "all"
-    """Which streams follow the seed: "all" in ordinary trials."""
+    arm: Arm = "all"
+    """What follows the seed: all streams in ordinary trials, else one of them alone, or the split."""
     split_digest: str
     """Digest of the split: images, labels and parts."""
+    split_seed: int = FROZEN_SEED
+    """What the split was drawn by."""
+    train_fraction: float = 1.0
+    """Share of the split's training images that is trained on, of every class."""
     weights_digest: str = RANDOM_WEIGHTS
     """SHA-256 of the pretrained weights' file; "random" where training starts from none."""
     image_size: int = 224
@@ -95,15 +102,31 @@ class TrialConfig:
     threads: int = 1
     """CPU threads; one and two differ in the last bits."""
 
+    def __post_init__(self) -> None:
+        """Make the share of training images a float: 1 and 1.0 are one value, and have to give one trial id."""
+        object.__setattr__(self, "train_fraction", float(self.train_fraction))
+
     @property
     def seed(self) -> int:
-        """The seed that tells this trial from its siblings of the same configuration and arm."""
-        return int(getattr(self.streams, self.arm)) if self.arm in ("order", "augmentation") else self.streams.init
+        """The seed that tells this trial from its siblings of the same configuration, split and arm."""
+        return (
+            self.split_seed
+            if self.arm == "split"
+            else int(getattr(self.streams, "init" if self.arm == "all" else self.arm))
+        )
 
     @property
     def name(self) -> str:
         """The configuration as it is written everywhere: model/strategy."""
         return f"{self.model}/{self.strategy.name}"
+
+    @property
+    def title(self) -> str:
+        """The trial in words: configuration, seed, and what is not as in an ordinary trial."""
+        arm = "" if self.arm == "all" else f", {self.arm} alone varied"
+        split = "" if self.split_seed == FROZEN_SEED else f", split {self.split_seed}"
+        share = "" if self.train_fraction == 1 else f", {100 * self.train_fraction:g} % of the training images"
+        return f"{self.name} seed {self.seed}{arm}{split}{share}"
 
     @property
     def resize(self) -> int:

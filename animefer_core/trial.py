@@ -57,6 +57,7 @@ def run_trial(
     began = time.perf_counter()
     torch.set_num_threads(config.threads)
     compute = choose_compute(device, config.precision, config.image_size)
+    rows = data.rows(config.split_digest, config.train_fraction)
     reset_peak_memory(compute)
     network = build_network(config, len(data.classes), weights)
     place(network, compute)
@@ -68,7 +69,7 @@ def run_trial(
     # The one meeting with the test set.
     met_at = _now()
     started = time.perf_counter()
-    test_rows, validation_rows = data.rows["test"], data.rows["validation"]
+    test_rows, validation_rows = rows["test"], rows["validation"]
     test_logits = predict(network, pictures, test_rows, config.image_size, normalisation, compute)
     eval_images_per_second = len(test_rows) / (time.perf_counter() - started)
 
@@ -90,7 +91,7 @@ def run_trial(
         validation=evaluate(predictions.validation_logits, predictions.validation_labels, data.classes),
         test=evaluate(test_logits, predictions.test_labels, data.classes),
         efficiency={
-            "train_images_per_second": len(data.rows["train"])
+            "train_images_per_second": len(rows["train"])
             * len(fitted.history)
             / sum(entry["seconds"] for entry in fitted.history),
             "eval_images_per_second": eval_images_per_second,

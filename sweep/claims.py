@@ -61,7 +61,7 @@ from sweep.evidence import (
     validation_correct,
     validation_rows,
 )
-from sweep.frames import Sweep
+from sweep.frames import Sweep, Units
 from sweep.matrices import Matrices
 from sweep.published import numbers_of_claims
 from sweep.statistics import best_of, count_units, seed_interval
@@ -75,7 +75,6 @@ from sweep.verdicts import (
     UNDECIDED,
     Bounds,
     Floats,
-    Ints,
     Region,
     all_of,
     chance,
@@ -185,16 +184,14 @@ def _embarrassed_and_happy(e: Evidence) -> list[Part]:
     there, back = rate(EMBARRASSED, HAPPY), rate(HAPPY, EMBARRASSED)
     probes = e.rows((model, LP) for model in STUDY_MODELS)
     one, other = (e.values(metric)[probes].mean(axis=0) for metric in (there, back))
-    groups = (
-        None if e.matrices.groups is None else np.concatenate([e.matrices.groups[e.images(m)] for m in (there, back)])
-    )
+    units = e.matrices.units.of(np.concatenate([e.images(metric) for metric in (there, back)]))
     values = 100 * difference_values(one, other)
     name = f"{there.name} less {back.name}, over the four linear probes"
-    return [_of_images(name, ABOVE, values, groups, "seeds and test images")]
+    return [_of_images(name, ABOVE, values, units, "seeds and test images")]
 
 
-def _of_images(name: str, region: Region, values: Floats, groups: Ints | None, sources: str) -> Single:
-    return Single(name=name, region=region, sources=sources, bounds=lambda level: mean_bounds(values, level, groups))
+def _of_images(name: str, region: Region, values: Floats, units: Units, sources: str) -> Single:
+    return Single(name=name, region=region, sources=sources, bounds=lambda level: mean_bounds(values, level, *units))
 
 
 def _progressive_trades_errors(e: Evidence) -> list[Part]:
@@ -225,13 +222,13 @@ def _vit_s_progressive_low(e: Evidence) -> list[Part]:
 def _test_above_validation(e: Evidence) -> list[Part]:
     """Over all sixteen, on common seeds; images of both parts vary."""
     records = [e.records(*pair) for pair in GRID]
-    validation = np.mean([[validation_correct(record) for record in row] for row in records], axis=0)
+    validation = np.mean([[validation_correct(record) for (record,) in row] for row in records], axis=0)
     values = 100 * difference_values(e.correct[e.rows(GRID)].mean(axis=0), validation)
     groups = None
     if e.sweep.groups is not None:
-        groups = e.sweep.groups[np.concatenate([e.matrices.outcomes[0].images, validation_rows(records[0][0])])]
+        groups = e.sweep.groups[np.concatenate([e.matrices.outcomes[0].images, validation_rows(records[0][0][0])])]
     name = "test − validation accuracy"
-    return [_of_images(name, Region(low=4.2), values, groups, "seeds, test images and validation images")]
+    return [_of_images(name, Region(low=4.2), values, Units(groups, None), "seeds, test images and validation images")]
 
 
 def _vit_b_lowest_loss(e: Evidence) -> list[Part]:
@@ -250,12 +247,12 @@ def _where_angry_goes(e: Evidence) -> list[Part]:
     if not wrong.any():
         return [Single(name=name, region=even, sources="no errors", bounds=lambda level: NOT_ESTIMATED)]
     values = share_values(*(each.mean(axis=0) for each in (two, wrong)))
-    return [_of_images(name, even, values, e.groups(metric), "seeds and test images")]
+    return [_of_images(name, even, values, e.units(metric), "seeds and test images")]
 
 
 def _probes_settled(e: Evidence) -> list[Part]:
     """Validation accuracy at epoch 12 less the last; a probe that stopped before has settled before."""
-    rows = [[_left_to_gain(record) for record in e.records(model, LP)] for model in STUDY_MODELS]
+    rows = [e.over_folds(model, LP, _left_to_gain) for model in STUDY_MODELS]
     values = 100 * np.mean(rows, axis=0)
     name = f"validation accuracy at epoch {SETTLED} − at the last, over the four linear probes"
     sources = "Student's t over seeds, on these validation images"
@@ -278,8 +275,8 @@ def _over_seeds(values: Floats, level: float) -> Bounds:
 
 def _strategy_against_architecture(e: Evidence) -> Finding:
     y = e.correct[e.rows(GRID)].reshape(len(STUDY_MODELS), len(STRATEGIES), e.matrices.n_seeds, -1)
-    found = log_ratio(y, LEVEL, e.matrices.groups)
-    parts = spreads(y, e.matrices.groups)
+    found = log_ratio(y, LEVEL, e.matrices.units.groups)
+    parts = spreads(y, e.matrices.units.groups)
     by_model, by_strategy = (100 * np.ptp(y.mean(axis=axes)) for axes in ((1, 2, 3), (0, 2, 3)))
     reason = f"strategy means span {by_strategy:.1f} points, architecture means {by_model:.1f}"
     reason += ", with {1:.0%} and {0:.0%} of the variance between means".format(*parts.shares)
@@ -347,9 +344,7 @@ def _resnet18_partial_on_the_front(e: Evidence) -> Finding:
     """On the Pareto front: no configuration is as accurate in less time, or more accurate in no more."""
     rows = e.rows(GRID)
     accuracy = e.resampled.means(e.correct[rows])
-    seconds = e.resampled.over_seeds(
-        np.array([[_seconds_per_epoch(record) for record in e.records(*pair)] for pair in GRID])[None]
-    )
+    seconds = e.resampled.over_seeds(np.array([e.over_folds(*pair, _seconds_per_epoch) for pair in GRID])[None])
     own = GRID.index((RESNET18, PT))
     more, faster = accuracy - accuracy[:, [own]], seconds[:, [own]] - seconds
     dominates = (more >= 0) & (faster >= 0) & ((more > 0) | (faster > 0))
@@ -660,8 +655,8 @@ def _shortage(claim: Claim, e: Evidence) -> str | None:
     if e.few_seeds and claim.finding is not None:
         return ONE_SEED
     for metric in claim.metrics:
-        images, groups = e.images(metric), e.groups(metric)
-        if count_units(images.size, groups) < 2:
+        images = e.images(metric)
+        if count_units(images.size, e.units(metric).groups) < 2:
             return f"a single test image or group of images{f' of {metric.true}' if metric.true else ''}"
         if metric is CALIBRATION and images.size < SMALLEST_CALIBRATION_SET:
             return f"calibration needs {SMALLEST_CALIBRATION_SET} test images"
@@ -742,9 +737,9 @@ def _judge_single(part: Single, error: float) -> Judged:
 def _judge_together(e: Evidence, parts: Sequence[Difference], error: float) -> list[Judged]:
     metric, weights = parts[0].metric, np.array([part.weights for part in parts])
     if e.few_seeds:
-        values, groups = e.values(metric), e.groups(metric)
+        values, units = e.values(metric), e.units(metric)
         level, method = 1 - error / len(parts), "two-sided t, test images alone"
-        found = [mean_bounds(metric.scale * np.tensordot(each, values, 1), level, groups) for each in weights]
+        found = [mean_bounds(metric.scale * np.tensordot(each, values, 1), level, *units) for each in weights]
     else:
         large = len(e.matrices.configurations) >= FEWEST_FOR_POSTERIOR
         method = f"{'posterior max-t' if large else 'moderated t, Bonferroni'}, seeds and test images"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from animefer_core.config import STUDY_MODELS
 from animefer_core.record import TrialRecord
-from sweep.frames import Configuration, Sweep
+from sweep.frames import Configuration, Sweep, Units
 from sweep.matrices import Matrices
 from sweep.statistics import VarianceModel, calibration_values, variance_model
 from sweep.verdicts import Floats, Ints, Resampled, resample
@@ -96,9 +96,9 @@ class Evidence:
             return np.arange(self.labels.size)
         return np.flatnonzero(self.labels == self.class_number(metric.true))
 
-    def groups(self, metric: Metric) -> Ints | None:
-        """Return which of those images belong together."""
-        return None if self.matrices.groups is None else self.matrices.groups[self.images(metric)]
+    def units(self, metric: Metric) -> Units:
+        """Return which of those images belong together, and in which folds they were met."""
+        return self.matrices.units.of(self.images(metric))
 
     def values(self, metric: Metric) -> Floats:
         """Return (configurations, seeds, images of the metric) values whose means are the metric, as a fraction."""
@@ -113,17 +113,22 @@ class Evidence:
         """Return a metric's variances over all configurations."""
         if metric in (ACCURACY, LOSS):
             return self.matrices.model(metric.name)
-        return variance_model(self.values(metric), self.groups(metric), self.matrices.layout)
+        units = self.units(metric)
+        return variance_model(self.values(metric), units.groups, self.matrices.layout, folds=units.folds)
 
-    def records(self, model: str, strategy: str) -> list[TrialRecord]:
-        """Return a configuration's trials, in the order of the common seeds."""
+    def records(self, model: str, strategy: str) -> list[tuple[TrialRecord, ...]]:
+        """Return a configuration's trials, one a fold, in the order of the common seeds."""
         (row,) = self.rows([(model, strategy)])
-        each = self.matrices.configurations[row]
-        return [each.records[each.seeds.index(seed)] for seed in self.matrices.seeds[row]]
+        of_seeds = self.matrices.configurations[row].of_seeds
+        return [of_seeds[seed] for seed in self.matrices.seeds[row]]
+
+    def over_folds(self, model: str, strategy: str, value: Callable[[TrialRecord], float]) -> Floats:
+        """Return a number of a configuration's trials, (common seeds,): the mean over a seed's folds."""
+        return np.array([np.mean([value(each) for each in records]) for records in self.records(model, strategy)])
 
     def best(self, model: str) -> str:
         """Return the fine-tuning strategy with the highest validation accuracy, a mean over the common seeds."""
-        return max((PT, FT, PG), key=lambda strategy: _mean_validation(self.records(model, strategy)))
+        return max((PT, FT, PG), key=lambda strategy: self.over_folds(model, strategy, _validation_accuracy).mean())
 
     def gain(self, model: str) -> Floats:
         """Return the weights of a model's best strategy less its linear probe."""
@@ -132,7 +137,7 @@ class Evidence:
     @cached_property
     def resampled(self) -> Resampled:
         """Draws of the two-way bootstrap, the same for all claims."""
-        return resample(self.matrices.n_seeds, self.labels.size, self.matrices.groups, np.random.default_rng(0))
+        return resample(self.matrices.n_seeds, self.labels.size, self.matrices.units.groups, np.random.default_rng(0))
 
 
 def plain(name: str) -> str:
@@ -140,8 +145,8 @@ def plain(name: str) -> str:
     return name.casefold().replace("_", "-").replace(" ", "-")
 
 
-def _mean_validation(records: Sequence[TrialRecord]) -> float:
-    return float(np.mean([record.validation["accuracy"] for record in records]))
+def _validation_accuracy(record: TrialRecord) -> float:
+    return float(record.validation["accuracy"])
 
 
 def validation_rows(record: TrialRecord) -> Ints:

@@ -20,13 +20,16 @@ from typing import Any
 
 from animefer_core.config import TrialConfig
 from animefer_core.data.catalog import Catalog
-from animefer_core.data.split import Split, read_split_file
+from animefer_core.data.split import Division, read_split_file
 from animefer_core.errors import InputError
 from animefer_core.record import TrialRecord, read_record, write_atomically
 
 DAMAGED, EARLIER = "damaged", "earlier"
 """Folders of records that count no more: cut or edited ones, and those that --again replaced."""
-CONFIGURATION_FIELDS = ("model", "strategy", "streams", "arm", "split_digest", "weights_digest")
+CONFIGURATION_FIELDS = (
+    *("model", "strategy", "streams", "arm", "weights_digest"),
+    *("split_digest", "split_seed", "train_fraction"),
+)
 """Fields of a config that tell trials of one folder apart; all others are part of the fingerprint."""
 
 
@@ -137,22 +140,22 @@ def check_fits(folder: Path, images_digest: str, wanted: Mapping[str, Any], plan
                 raise InputError(f"--out {folder}: {name} was trained there with {other}; {advice}.")
 
 
-def frozen_splits(folder: Path, catalog: Catalog) -> list[Split]:
-    """Return the splits that the folder holds already.
+def known_divisions(folder: Path, catalog: Catalog) -> tuple[Division, ...]:
+    """Return the splits and folds that the folder holds already.
 
     Records name images by their place in split.json, so the files must still be where they were: InputError where
     they have other names.
     """
     path = folder / "split.json"
     if not path.exists():
-        return []
+        return ()
     file = read_split_file(path)
     places = [(image.path, image.sha256) for image in catalog.images]
     if places != [(image.path, image.sha256) for image in file.images]:
         raise InputError(
             f"--out {folder}: its images were renamed since; name them as in {path}, or choose a new folder."
         )
-    return [Split(parts=parts, digest=digest) for digest, parts in file.splits.items()]
+    return file.divisions
 
 
 def note_call(
@@ -175,6 +178,7 @@ def note_call(
             "seed": config.seed,
             "arm": config.arm,
             "split_digest": config.split_digest,
+            "train_fraction": config.train_fraction,
         }
     strategies = {config.strategy.name: config.as_dict()["strategy"] for config in planned}
     weights = {config.model: config.weights_digest for config in planned}

@@ -1,28 +1,36 @@
 """A sweep's folder -> its records, tidy pandas frames, and (seeds, test images) matrices for the statistics.
 
 Nothing is mixed that does not belong together: a record of other images, or one that was changed after it was
-written, is set aside with its reason, and only records of one split stand in the matrices of one sweep.
+written, is set aside with its reason. A folder may hold trials of several splits and shares of the training images;
+each such condition is a Sweep by itself, and the one with most records has the others beside it:
+
+    Sweep ─▶ others: Sweep, Sweep …    one a division of the images and share of the training images
+
+Under folds, what a seed said of an image is what its model of that image's fold said.
 """
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from animefer_core.data.split import SplitFile, read_split_file
+from animefer_core.config import FROZEN_SEED
+from animefer_core.data.pixels import PARTS
+from animefer_core.data.split import Division, SplitFile, read_split_file
 from animefer_core.errors import InputError
+from animefer_core.metrics import evaluate
 from animefer_core.record import TrialRecord, read_record
 from sweep.folder import DAMAGED, EARLIER
-from sweep.statistics import log_probabilities, loss_values
+from sweep.statistics import count_units, log_probabilities, loss_values
 
-ORDINARY_ARM = "all"
+ORDINARY_ARM, SPLIT_ARM = "all", "split"
 IMPORTED = "import"
 """The source, in fingerprint{} and environment{}, of predictions that were made elsewhere."""
 METRICS = ("accuracy", "f1_macro", "f1_weighted", "loss", "precision_macro", "recall_macro", "ece")
@@ -38,6 +46,7 @@ class PlannedTrial:
     seed: int
     arm: str
     split_digest: str
+    train_fraction: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +56,22 @@ class SetAside:
     trial_id: str
     reason: str
     """The end of a sentence that starts with the record."""
+
+
+class Units(NamedTuple):
+    """Which test images are not drawn each by itself, in the order in which statistics take it."""
+
+    groups: npt.NDArray[np.int64] | None
+    """(images,) a number for all that belong together; None where each stands by itself."""
+    folds: npt.NDArray[np.int64] | None
+    """(images,) the fold in which each was tested; None for one split."""
+
+    def of(self, images: npt.NDArray[np.intp] | slice) -> "Units":
+        """Return the units of some of the images; without folds where these do not hold several units each."""
+        groups, folds = (None if each is None else each[images] for each in self)
+        if folds is not None and not 1 < len(np.unique(folds)) < count_units(folds.size, groups):
+            folds = None
+        return Units(groups, folds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +139,8 @@ class Configuration:
     strategy: str
     planned_seeds: tuple[int, ...]
     """In the order in which they were asked for."""
-    records: tuple[TrialRecord, ...]
-    """Completed trials in the order of the planned seeds."""
+    of_seeds: Mapping[int, tuple[TrialRecord, ...]]
+    """Seed -> its completed trials, one a fold, in the order of the planned seeds; seeds that lack none."""
     failed: tuple[TrialRecord, ...]
 
     @property
@@ -124,18 +149,28 @@ class Configuration:
         return f"{self.model}/{self.strategy}"
 
     @property
+    def records(self) -> tuple[TrialRecord, ...]:
+        """Completed trials, seed by seed."""
+        return tuple(record for records in self.of_seeds.values() for record in records)
+
+    @property
     def seeds(self) -> tuple[int, ...]:
-        """Seeds of the completed trials."""
-        return tuple(record.seed for record in self.records)
+        """Seeds whose trials are all completed."""
+        return tuple(self.of_seeds)
 
     @property
     def complete(self) -> bool:
-        """Whether every planned seed has a completed trial."""
-        return len(self.records) == len(self.planned_seeds)
+        """Whether every planned seed is among them."""
+        return len(self.seeds) == len(self.planned_seeds)
+
+    @cached_property
+    def tests(self) -> tuple[Mapping[str, Any], ...]:
+        """The metrics of every seed on the test images; under folds of all folds' images together."""
+        return tuple(_tested_together(records) for records in self.of_seeds.values())
 
     def values(self, metric: str) -> list[float]:
         """Return a test metric, one number a completed seed; loss and ECE only where `has_probabilities`."""
-        return [float(record.test[metric]) for record in self.records]
+        return [float(test[metric]) for test in self.tests]
 
     @property
     def has_probabilities(self) -> bool:
@@ -147,36 +182,68 @@ class Configuration:
         """What its models said of the test images; None without a completed trial."""
         if not self.records:
             return None
-        predictions = [record.predictions for record in self.records if record.predictions is not None]
-        orders = [np.argsort(part.test_index, kind="stable") for part in predictions]
+        tested = [_tested_by(records) for records in self.of_seeds.values()]
+        orders = [np.argsort(images, kind="stable") for images, _, _ in tested]
+        images, labels, _ = tested[0]
         return TestOutcomes(
             seeds=self.seeds,
-            images=predictions[0].test_index[orders[0]],
-            labels=predictions[0].test_labels[orders[0]],
+            images=images[orders[0]],
+            labels=labels[orders[0]],
             of_seeds=tuple(
-                part.test_logits[order] if (np.diff(order) < 0).any() else part.test_logits
-                for part, order in zip(predictions, orders, strict=True)
+                logits[order] if (np.diff(order) < 0).any() else logits
+                for (_, _, logits), order in zip(tested, orders, strict=True)
             ),
             has_probabilities=self.has_probabilities,
         )
 
 
+def _tested_by(
+    records: Sequence[TrialRecord],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Return the test images of a seed's trials, their labels and their logits, fold after fold."""
+    if len(records) == 1 and (alone := records[0].predictions) is not None:
+        return alone.test_index, alone.test_labels, alone.test_logits
+    parts = [record.predictions for record in records if record.predictions is not None]
+    return (
+        np.concatenate([part.test_index for part in parts]),
+        np.concatenate([part.test_labels for part in parts]),
+        np.concatenate([part.test_logits for part in parts]),
+    )
+
+
+def _tested_together(records: Sequence[TrialRecord]) -> Mapping[str, Any]:
+    if len(records) == 1:
+        return records[0].test
+    _, labels, logits = _tested_by(records)
+    return evaluate(logits, labels, [entry["class"] for entry in records[0].test["per_class"]])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """All that a sweep's folder holds, read once."""
+    """All that a sweep's folder holds of one division of the images and share of the training images, read once."""
 
     name: str
     split_file: SplitFile
-    split_digest: str
-    """The one split whose records are counted."""
+    division: Division
+    """The split, or the folds, whose records are counted."""
+    train_fraction: float = 1.0
+    """Share of the training images that they were trained on."""
     planned: tuple[PlannedTrial, ...]
     fingerprint: Mapping[str, Any]
     calls: tuple[Mapping[str, Any], ...]
     records: tuple[TrialRecord, ...]
-    """Completed and failed ones of this split, in the order of the plan."""
+    """Completed and failed ones, in the order of the plan."""
+    others: tuple["Sweep", ...] = ()
+    """What the folder holds of other divisions and shares."""
     set_aside: tuple[SetAside, ...]
+    """Of the whole folder."""
     tested_twice: tuple[str, ...]
     """Ids of trials that were trained again: their first record was damaged, or --again asked for another."""
+
+    @property
+    def conditions(self) -> tuple["Sweep", ...]:
+        """Itself and the others."""
+        return (self, *self.others)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -200,12 +267,16 @@ class Sweep:
 
     @cached_property
     def class_counts(self) -> pd.DataFrame:
-        """Images of every class (rows) in every part (columns train, validation, test)."""
-        parts = self.split_file.splits[self.split_digest]
-        counts = Counter(zip((image.label for image in self.split_file.images), parts, strict=True))
-        columns = ("train", "validation", "test")
+        """Images of every class (rows) in every part (columns train, validation, test).
+
+        Under folds "test" counts all images, each being tested once a seed; the other parts are the first fold's.
+        """
+        labels = [image.label for image in self.split_file.images]
+        counts = Counter(zip(labels, self.division.splits[0].parts, strict=True))
+        if self.division.n_folds:
+            counts |= {(name, "test"): number for name, number in Counter(labels).items()}
         return pd.DataFrame(
-            {part: [counts[name, part] for name in self.classes] for part in columns}, index=pd.Index(self.classes)
+            {part: [counts[name, part] for name in self.classes] for part in PARTS}, index=pd.Index(self.classes)
         )
 
     @cached_property
@@ -217,9 +288,17 @@ class Sweep:
         names = [f"group {image.group}" if image.group is not None else f"image {i}" for i, image in enumerate(images)]
         return np.asarray(pd.factorize(np.asarray(names, dtype=object))[0], dtype=np.int64)
 
-    def groups_of(self, outcomes: TestOutcomes | None) -> npt.NDArray[np.int64] | None:
-        """Return the group of each test image, (images,); None where no image has one, or there are no outcomes."""
-        return None if self.groups is None or outcomes is None else self.groups[outcomes.images]
+    @cached_property
+    def folds(self) -> npt.NDArray[np.int64] | None:
+        """(all images,) the number of the fold in which each is tested; None for one split."""
+        if self.division.n_folds is None:
+            return None
+        tested = np.array([split.parts for split in self.division.splits]) == "test"
+        return np.asarray(tested.argmax(axis=0), dtype=np.int64)
+
+    def units_of(self, outcomes: TestOutcomes | None) -> Units:
+        """Return which test images belong together, and in which folds they were met."""
+        return Units(None, None) if outcomes is None else Units(self.groups, self.folds).of(outcomes.images)
 
     @cached_property
     def configurations(self) -> tuple[Configuration, ...]:
@@ -227,20 +306,32 @@ class Sweep:
         wanted = _asked_for(self.planned, self.records)
         models = list(dict.fromkeys(model for model, _, _ in wanted))
         strategies = list(dict.fromkeys(strategy for _, strategy, _ in wanted))
-        found = {(r.model, r.strategy, r.seed): r for r in self.records if r.arm == ORDINARY_ARM}
+        found: dict[tuple[str, str, int], list[TrialRecord]] = defaultdict(list)
+        for record in self.records:
+            if record.arm == ORDINARY_ARM:
+                found[record.model, record.strategy, record.seed].append(record)
+        digests = [split.digest for split in self.division.splits]
         pairs = [(model, strategy) for model in models for strategy in strategies]
         seeds = {pair: tuple(seed for *name, seed in wanted if tuple(name) == pair) for pair in pairs}
-        return tuple(_configuration(pair, seeds[pair], found) for pair in pairs if seeds[pair])
+        return tuple(_configuration(pair, seeds[pair], found, digests) for pair in pairs if seeds[pair])
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """One row a trial that was planned or recorded; an unrecorded one has the status "missing"."""
-        rows = [_trial_row(record) for record in self.records]
-        recorded = {record.trial_id for record in self.records}
-        rows += [vars(trial) | {"status": "missing"} for trial in self.planned if trial.trial_id not in recorded]
-        order = {trial.trial_id: place for place, trial in enumerate(self.planned)}
-        rows.sort(key=lambda row: order.get(row["trial_id"], len(order)))
+        """One row a trial that was planned or recorded; an unrecorded one has the status "missing".
+
+        Those of the other divisions and shares follow.
+        """
+        rows = [row for each in self.conditions for row in each._trial_rows()]
         return pd.DataFrame(rows, columns=TRIAL_COLUMNS)
+
+    def _trial_rows(self) -> list[dict[str, Any]]:
+        condition = {"division": self.division.name, "train_fraction": self.train_fraction}
+        rows = [_trial_row(record) | condition for record in self.records]
+        recorded = {record.trial_id for record in self.records}
+        missing = [trial for trial in self.planned if trial.trial_id not in recorded]
+        rows += [vars(trial) | {"status": "missing"} | condition for trial in missing]
+        order = {trial.trial_id: place for place, trial in enumerate(self.planned)}
+        return sorted(rows, key=lambda row: order.get(row["trial_id"], len(order)))
 
     @cached_property
     def history(self) -> pd.DataFrame:
@@ -296,7 +387,7 @@ HISTORY_COLUMNS = (
     "percent_trainable",
 )
 TRIAL_COLUMNS = [
-    *("trial_id", "model", "strategy", "seed", "arm", "status"),
+    *("trial_id", "model", "strategy", "seed", "arm", "status", "division", "split_digest", "train_fraction"),
     *METRICS,
     *("validation_accuracy", "validation_loss", "epochs_run", "best_epoch", "percent_trainable"),
     *("training_seconds", "device", "device_name", "precision", "threads", "host", "error"),
@@ -318,22 +409,56 @@ def read_sweep(directory: Path) -> Sweep:
     records, unreadable = _read_records(directory / "trials")
     tested = _tested(split_file)
     records, unfit = _divide(records, lambda record: _misfit(record, tested))
-    digest = _main_split(records, split_file)
-    planned = tuple(trial for each in plan["planned"] if (trial := PlannedTrial(**each)).split_digest == digest)
-    records, other = _divide(records, lambda record: _other_split(record, digest))
+    planned = [trial for each in plan["planned"] if (trial := PlannedTrial(**each)).split_digest in tested]
     order = {trial.trial_id: place for place, trial in enumerate(planned)}
     records.sort(key=lambda record: (order.get(record.trial_id, len(order)), record.trial_id))
-    return Sweep(
-        name=plan["name"],
-        split_file=split_file,
-        split_digest=digest,
-        planned=planned,
-        fingerprint=plan["fingerprint"],
-        calls=tuple(plan["calls"]),
-        records=tuple(records),
-        set_aside=tuple(sorted([*unreadable, *unfit, *other], key=lambda aside: aside.trial_id)),
-        tested_twice=_trained_again(directory, records),
-    )
+    condition_of = _conditions(split_file)
+    main, *others = _by_weight(map(condition_of, records), map(condition_of, planned))
+
+    def of(condition: Condition, *beside: Sweep) -> Sweep:
+        return Sweep(
+            name=plan["name"],
+            split_file=split_file,
+            division=split_file.divisions[condition.division],
+            train_fraction=condition.train_fraction,
+            planned=tuple(trial for trial in planned if condition_of(trial) == condition),
+            fingerprint=plan["fingerprint"],
+            calls=tuple(plan["calls"]),
+            records=tuple(record for record in records if condition_of(record) == condition),
+            others=beside,
+            set_aside=tuple(sorted([*unreadable, *unfit], key=lambda aside: aside.trial_id)),
+            tested_twice=_trained_again(directory, records),
+        )
+
+    return of(main, *(of(other) for other in sorted(others)))
+
+
+class Condition(NamedTuple):
+    """What the trials of one Sweep have in common."""
+
+    division: int
+    """Its place in split.json."""
+    train_fraction: float
+
+
+def _conditions(split_file: SplitFile) -> Callable[[PlannedTrial | TrialRecord], Condition]:
+    """Return what tells a trial's condition; where the split is what varies, it is that of the frozen split."""
+    divisions = list(enumerate(split_file.divisions))
+    of_digest = {split.digest: place for place, each in reversed(divisions) for split in each.splits}
+    frozen = next((place for place, each in divisions if each.seed == FROZEN_SEED and not each.n_folds), 0)
+
+    def condition(trial: PlannedTrial | TrialRecord) -> Condition:
+        fraction = trial.config.get("train_fraction", 1.0) if isinstance(trial, TrialRecord) else trial.train_fraction
+        return Condition(frozen if trial.arm == SPLIT_ARM else of_digest[trial.split_digest], float(fraction))
+
+    return condition
+
+
+def _by_weight(recorded: Iterable[Condition], planned: Iterable[Condition]) -> list[Condition]:
+    """Return the conditions, that with most records first: then with most planned trials, most training images."""
+    records, plans = Counter(recorded), Counter(planned)
+    found = {*records, *plans} or {Condition(0, 1.0)}
+    return sorted(found, key=lambda each: (-records[each], -plans[each], -each.train_fraction, each.division))
 
 
 def _trained_again(directory: Path, records: Iterable[TrialRecord]) -> tuple[str, ...]:
@@ -425,18 +550,6 @@ def _misfit(
     return None
 
 
-def _main_split(records: Sequence[TrialRecord], split_file: SplitFile) -> str:
-    """Return the split with most records; the first of split.json where there is none or a tie."""
-    counts = Counter(record.split_digest for record in records)
-    return max(split_file.splits, key=lambda digest: counts[digest])
-
-
-def _other_split(record: TrialRecord, digest: str) -> str | None:
-    if record.split_digest == digest:
-        return None
-    return f"belongs to split {record.split_digest[:12]}, and this report is of split {digest[:12]}"
-
-
 def _asked_for(planned: Iterable[PlannedTrial], records: Iterable[TrialRecord]) -> list[tuple[str, str, int]]:
     """Return (model, strategy, seed) of the ordinary trials, planned ones first, none twice."""
     ordinary = [(t.model, t.strategy, t.seed) for t in planned if t.arm == ORDINARY_ARM]
@@ -445,20 +558,25 @@ def _asked_for(planned: Iterable[PlannedTrial], records: Iterable[TrialRecord]) 
 
 
 def _configuration(
-    pair: tuple[str, str], seeds: tuple[int, ...], found: Mapping[tuple[str, str, int], TrialRecord]
+    pair: tuple[str, str],
+    seeds: tuple[int, ...],
+    found: Mapping[tuple[str, str, int], Sequence[TrialRecord]],
+    digests: Sequence[str],
 ) -> Configuration:
-    records = [found[*pair, seed] for seed in seeds if (*pair, seed) in found]
-    return Configuration(
-        model=pair[0],
-        strategy=pair[1],
-        planned_seeds=seeds,
-        records=tuple(record for record in records if record.status == "completed"),
-        failed=tuple(record for record in records if record.status == "failed"),
-    )
+    """Return a configuration's trials; `digests` are those of the splits on which every seed is to be completed."""
+    of_seeds, failed = {}, []
+    for seed in seeds:
+        records = found.get((*pair, seed), ())
+        failed += [record for record in records if record.status == "failed"]
+        completed = {record.split_digest: record for record in records if record.status == "completed"}
+        if all(digest in completed for digest in digests):
+            of_seeds[seed] = tuple(completed[digest] for digest in digests)
+    return Configuration(model=pair[0], strategy=pair[1], planned_seeds=seeds, of_seeds=of_seeds, failed=tuple(failed))
 
 
 def _trial_row(record: TrialRecord) -> dict[str, Any]:
-    plain = ("trial_id", "model", "strategy", "seed", "arm", "status", "epochs_run", "best_epoch", "percent_trainable")
+    plain = [*("trial_id", "model", "strategy", "seed", "arm", "status", "split_digest")]
+    plain += ["epochs_run", "best_epoch", "percent_trainable"]
     used = ("device", "device_name", "precision", "threads", "host")
     imported = record.environment.get("source") == IMPORTED
     return (

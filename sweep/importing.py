@@ -23,7 +23,7 @@ import pandas as pd
 
 from animefer_core.config import canonical_json
 from animefer_core.data.catalog import Catalog, CatalogImage
-from animefer_core.data.split import Split, SplitFile, read_split_file, split_digest, write_split_file
+from animefer_core.data.split import Division, Split, SplitFile, read_split_file, split_digest, write_split_file
 from animefer_core.errors import InputError
 from animefer_core.metrics import evaluate
 from animefer_core.record import Predictions, TrialRecord, read_record, write_atomically, write_record
@@ -110,7 +110,7 @@ def import_predictions(file: Path, out: Path) -> Imported:
             _check_same_images(out, there, trials.catalog)
         missing = _missing_records(out, trials)
         if missing:
-            write_split_file(out / "split.json", trials.catalog, [trials.split])
+            write_split_file(out / "split.json", trials.catalog, [Division(splits=(trials.split,))])
             _note_import(out, file, trials)
         for record in missing:
             write_record(out / "trials", record)

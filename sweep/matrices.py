@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sweep.frames import Configuration, Sweep, TestOutcomes
+from sweep.frames import Configuration, Sweep, TestOutcomes, Units
 from sweep.statistics import VarianceModel, count_units, f1_values, variance_model
 
 Values = npt.NDArray[np.float64]
@@ -36,8 +36,8 @@ class Matrices:
     match: Match
     """How seeds are matched, for pairs outside the family as well."""
     n_classes: int
-    groups: npt.NDArray[np.int64] | None
-    """(test images,) which of them belong together; None where each stands by itself."""
+    units: Units
+    """Which test images belong together, and in which folds they were met."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ class Matrices:
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics that can be compared: none for a single test image or group, no loss without probabilities."""
-        if count_units(self.n_images, self.groups) < 2:
+        if count_units(self.n_images, self.units.groups) < 2:
             return ()
         told = all(outcomes.has_probabilities for outcomes in self.outcomes)
         return tuple(metric for metric in METRICS if told or metric != "loss")
@@ -105,7 +105,7 @@ class Matrices:
         values = self.values(metric)
         self._seed_means[metric] = values.mean(axis=2)
         if self.n_seeds > 1:
-            self._models[metric] = variance_model(values, self.groups, self.layout)
+            self._models[metric] = variance_model(values, self.units.groups, self.layout, folds=self.units.folds)
 
     @cached_property
     def _models(self) -> dict[str, VarianceModel]:
@@ -166,7 +166,7 @@ def _matrices(
         left_out=tuple(left_out),
         match=match,
         n_classes=len(sweep.classes),
-        groups=sweep.groups_of(staying[0].outcomes),
+        units=sweep.units_of(staying[0].outcomes),
     )
 
 

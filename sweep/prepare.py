@@ -13,7 +13,7 @@ from animefer_core.config import RANDOM_WEIGHTS, TrialConfig, resize_for
 from animefer_core.data.catalog import read_images
 from animefer_core.data.faces import write_faces
 from animefer_core.data.pixels import ImageSet, image_set
-from animefer_core.data.split import make_split, write_split_file
+from animefer_core.data.split import write_split_file
 from animefer_core.errors import InputError
 from animefer_core.models.weights import Weights, find_weights, fit_state, read_weights
 from animefer_core.models.zoo import build
@@ -24,7 +24,7 @@ from animefer_core.trial import versions
 from sweep import folder as results
 from sweep.execution.environment import LOCAL
 from sweep.execution.packing import Capacity, available_cores, divide_machine
-from sweep.plan import Plan, grid, plan
+from sweep.plan import Plan, divide, grid, plan
 from sweep.settings import DEMO, Settings
 
 FACES_SEED = 0
@@ -74,18 +74,21 @@ def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | No
             allow_duplicates=settings.allow_duplicates,
             fit=settings.fit,
         )
-        split = make_split(catalog, validation_share=settings.validation_share, test_share=settings.test_share)
+        divisions = divide(settings, catalog)
+        data = image_set(catalog, pixels, {split for each in divisions.all for split in each.splits})
         weights = _weights(settings, len(catalog.classes))
         capacity = _capacity(settings, len(catalog.classes), one_trial)
         settings = replace(settings, threads=capacity.threads)
         digests = {model: weights[model].sha256 if weights else RANDOM_WEIGHTS for model in settings.models}
-        trials = grid(settings, split_digest=split.digest, weights=digests, threads=capacity.threads)
+        trials = grid(settings, divisions, weights=digests, threads=capacity.threads)
+        for digest, fraction in {(config.split_digest, config.train_fraction) for config in trials}:
+            data.rows(digest, fraction)
         common = results.fingerprint(trials[0], versions())
         results.check_fits(settings.out, catalog.images_digest, common, trials)
-        splits = results.frozen_splits(settings.out, catalog)
+        known = results.known_divisions(settings.out, catalog)
         found = results.find_records(settings.out, move_damaged=command is not None)
         if command is not None:
-            write_split_file(settings.out / "split.json", catalog, [*splits, split])
+            write_split_file(settings.out / "split.json", catalog, tuple(dict.fromkeys([*known, *divisions.all])))
             results.note_call(
                 settings.out,
                 images_digest=catalog.images_digest,
@@ -101,7 +104,7 @@ def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | No
             )
         yield Prepared(
             settings=settings,
-            data=image_set(catalog, pixels, split),
+            data=data,
             weights=weights,
             capacity=capacity,
             plan=plan(trials, {record.trial_id: record.status for record in found.records}),

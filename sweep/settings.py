@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import tomli_w
 
-from animefer_core.config import STUDY_MODELS, Fit
+from animefer_core.config import FROZEN_SEED, STUDY_MODELS, Arm, Fit
 from animefer_core.errors import InputError
 from animefer_core.training.strategies import KNOWN, STUDY, Strategy, strategy_from
 
@@ -37,6 +37,16 @@ class Settings:
     models: tuple[str, ...] = STUDY_MODELS
     strategies: tuple[str, ...] = tuple(STUDY)
     seeds: tuple[int, ...] = (42, 1, 2, 3, 4)
+    held_seed: int | None = None
+    """What the arms of `vary` hold the other streams at; None: the first of `seeds`."""
+    folds: int | None = None
+    """Folds that test every image once; None: one split."""
+    splits: tuple[int, ...] = (FROZEN_SEED,)
+    """Seeds of the splits; the study's one is 42's."""
+    vary: tuple[Arm, ...] = ()
+    """What is varied alone, in trials beside the ordinary ones."""
+    train_fraction: tuple[float, ...] = (1.0,)
+    """Shares of the training images that are trained on."""
     known_strategies: Mapping[str, Strategy]
     """Name -> strategy: the study's under the preset, and those of the config file."""
     image_size: int = 224
@@ -75,6 +85,7 @@ class Settings:
         leave_out = {"known_strategies", "out", "address"}
         # Any machine has an "auto"; a device that was asked for by name is part of what ran.
         leave_out |= {"device"} if self.device == AUTO else set()
+        leave_out |= {name for name in ("splits", "vary") if getattr(self, name) == getattr(Settings, name)}
         values = {name: value for name, value in vars(self).items() if name not in leave_out and value is not None}
         values = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
         own = {
@@ -99,6 +110,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 
 ONE_OF: Mapping[str, str] = {"model": "models", "strategy": "strategies", "seed": "seeds"}
 """Options of one thing -> those of several."""
+VARIED = ("init", "order", "augmentation", "split")
+EXCLUSIVE = (("folds", "splits"), ("folds", "vary"), ("splits", "vary"))
+"""Options of which one call takes one."""
 RESULT_FOLDERS = ("trials", "tables", "damaged", "earlier")
 """Folders in a results folder that a sweep writes into."""
 
@@ -111,7 +125,11 @@ def resolve(options: Mapping[str, Any]) -> Settings:
     """
     config = options.get("config")
     written, own = _read_file(Path(config)) if config is not None else ({}, {})
-    given = written | _typed(options)
+    typed = _typed(options)
+    if options.get("seed") is not None and "seeds" in written:
+        # One trial of a sweep, whose arms are held at the sweep's first seed.
+        written.setdefault("held_seed", replace(written["seeds"], value=written["seeds"].value[0]))
+    given = written | typed
     values = {name: one.value for name, one in given.items()}
     data = values.setdefault("data", DEMO)
     preset = values.setdefault("preset", "quick" if data == DEMO else "paper")
@@ -125,7 +143,18 @@ def resolve(options: Mapping[str, Any]) -> Settings:
             )
     if data != DEMO:
         _keep_apart(Path(data), settings.out)
+    _check_divisions(given)
     return settings
+
+
+def _check_divisions(given: Mapping[str, "_Given"]) -> None:
+    """Refuse ways of dividing the images that leave open which of them a trial is to follow."""
+    one, other = next(((a, b) for a, b in EXCLUSIVE if a in given and b in given), (None, None))
+    if one and other:
+        raise InputError(
+            f"{given[other].where}: it does not go with --{one}, which divides the images in another way; give them in "
+            "two calls, which may share a results folder."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,6 +350,11 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "models": _several(_text),
     "strategies": _several(_text),
     "seeds": _several(partial(_integer, least=0)),
+    "held_seed": partial(_integer, least=0),
+    "folds": partial(_integer, least=2),
+    "splits": _several(partial(_integer, least=0)),
+    "vary": _several(_one_of(*VARIED)),
+    "train_fraction": _several(_share),
     "image_size": _integer,
     "epochs": _integer,
     "threads": _integer,

@@ -78,11 +78,13 @@ def all_of(verdicts: Iterable[str]) -> str:
     return UNDECIDED if UNDECIDED in found else SUPPORTED
 
 
-def mean_bounds(y: Floats, level: float, groups: npt.ArrayLike | None = None) -> Bounds:
+def mean_bounds(
+    y: Floats, level: float, groups: npt.ArrayLike | None = None, folds: npt.ArrayLike | None = None
+) -> Bounds:
     """Return the mean of y, (seeds, images), with its total interval; no limits for one image or group."""
     if count_units(y.shape[1], groups) < 2:
         return Bounds(estimate=float(y.mean()))
-    found = total_interval(np.asarray(y, dtype=np.float64), level, groups)
+    found = total_interval(np.asarray(y, dtype=np.float64), level, groups, folds)
     if found.variance_of_mean == 0:
         return Bounds(estimate=found.mean)
     return Bounds(estimate=found.mean, low=found.low, high=found.high)

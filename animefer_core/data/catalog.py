@@ -27,7 +27,7 @@ from animefer_core.data.pixels import BadImageError, Pixels, decode
 from animefer_core.errors import InputError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-PARTS = ("train", "validation", "test")
+
 PART_FOLDERS = {
     "train": "train",
     "training": "train",

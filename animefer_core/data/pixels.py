@@ -9,8 +9,9 @@ An image is turned upright by its EXIF orientation, laid over white where it is 
 Scaling is bilinear with antialiasing, as torchvision's Resize does with Pillow images.
 """
 
+import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from io import BytesIO
@@ -22,6 +23,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from animefer_core.config import Fit
+from animefer_core.errors import InputError
 
 if TYPE_CHECKING:
     from animefer_core.data.catalog import Catalog
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]
 
+PARTS = ("train", "validation", "test")
 MAX_PIXELS = 100_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 """What Pillow may take a file for; it knows formats, such as PostScript, that start other programs."""
@@ -164,23 +167,54 @@ class ImageSet:
     """(images,) numbers of the classes"""
     classes: tuple[str, ...]
     """Names, sorted."""
-    rows: Mapping[str, npt.NDArray[np.int64]]
-    """Rows of `pixels`, ascending, for "train", "validation" and "test"."""
-    split_digest: str
+    splits: Mapping[str, Mapping[str, npt.NDArray[np.int64]]]
+    """Digest of a split -> part -> rows of `pixels`, ascending."""
+    order: npt.NDArray[np.int64]
+    """(images,) all rows in the order in which a share of the training images takes them, class by class."""
+
+    def rows(self, split_digest: str, train_fraction: float = 1.0) -> dict[str, npt.NDArray[np.int64]]:
+        """Return the rows of "train", "validation" and "test", ascending; of the training part a share of each class.
+
+        A smaller share lies within every larger one. Raises InputError for a split that is not there, and for a share
+        that leaves a class without a training image.
+        """
+        if split_digest not in self.splits:
+            raise InputError(f"these images have no split {split_digest[:12]}; prepare them with it.")
+        rows = dict(self.splits[split_digest])
+        if train_fraction < 1:
+            rows["train"] = self._first(rows["train"], train_fraction)
+        return rows
+
+    def _first(self, train: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[np.int64]:
+        ordered = self.order[np.isin(self.order, train)]
+        kept = []
+        for number in np.unique(self.labels[train]):
+            own = ordered[self.labels[ordered] == number]
+            count = math.floor(fraction * own.size + 0.5)
+            if count == 0:
+                raise InputError(
+                    f"--train-fraction {fraction:g}: class {self.classes[number]} has {own.size} training images, and "
+                    f"none of them would be left; give {0.5 / own.size:.3g} or more."
+                )
+            kept.append(own[:count])
+        return np.sort(np.concatenate(kept))
 
 
-def image_set(catalog: "Catalog", pixels: Pixels, split: "Split") -> ImageSet:
-    """Return the image set of a catalog, its pixels (images, 3, side, side) and one of its splits.
+def image_set(catalog: "Catalog", pixels: Pixels, splits: "Iterable[Split]") -> ImageSet:
+    """Return the image set of a catalog, its pixels (images, 3, side, side) and some of its splits.
 
-    Raises ValueError where the three are not of the same number of images.
+    Shares of the training images go by the files' SHA-256, which is as good as drawn, and the same on every machine
+    and under every name. Raises ValueError where the three are not of the same number of images.
     """
-    if not len(catalog.images) == len(pixels) == len(split.parts):
-        raise ValueError(f"{len(catalog.images)} images, {len(pixels)} pixels and {len(split.parts)} parts of a split")
+    splits = list(splits)
+    for split in splits:
+        if not len(catalog.images) == len(pixels) == len(split.parts):
+            raise ValueError(f"{len(catalog.images)} images, {len(pixels)} pixels, {len(split.parts)} parts of a split")
     number = {label: index for index, label in enumerate(catalog.classes)}
     return ImageSet(
         pixels=np.ascontiguousarray(pixels),
         labels=np.array([number[image.label] for image in catalog.images], dtype=np.int64),
         classes=catalog.classes,
-        rows={part: split.rows(part) for part in ("train", "validation", "test")},
-        split_digest=split.digest,
+        splits={split.digest: {part: split.rows(part) for part in PARTS} for split in splits},
+        order=np.argsort(np.array([image.sha256 for image in catalog.images]), kind="stable"),
     )

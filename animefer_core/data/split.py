@@ -5,7 +5,8 @@ folder, stratified, in the proportions that are asked for the parts that share t
 validation takes 0.15 / (0.70 + 0.15) of the train folder.
 
     DIR/split.json    classes, images[] (path sha256 label group part), images_digest,
-                      splits{} split_digest -> part of every image, skipped[] (path reason),
+                      splits{} split_digest -> part of every image,
+                      divisions[] (seed, splits: one digest, or one a fold), skipped[] (path reason),
                       duplicates{} (across_classes across_parts repeats)
 """
 
@@ -20,8 +21,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from animefer_core.config import canonical_json
-from animefer_core.data.catalog import PARTS, BadImage, Catalog, CatalogImage, Duplicates, images_digest
+from animefer_core.config import FROZEN_SEED, canonical_json
+from animefer_core.data.catalog import BadImage, Catalog, CatalogImage, Duplicates, images_digest
+from animefer_core.data.pixels import PARTS
 from animefer_core.errors import InputError
 from animefer_core.record import write_atomically
 from animefer_core.seeds import stream
@@ -42,6 +44,25 @@ class Split:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Division:
+    """A way in which the images were divided: one split, or folds that test every image once between them."""
+
+    splits: tuple[Split, ...]
+    seed: int = FROZEN_SEED
+    """What it was drawn by, as far as the folder did not give its parts."""
+
+    @property
+    def n_folds(self) -> int | None:
+        """Number of folds, or None for a single split."""
+        return len(self.splits) if len(self.splits) > 1 else None
+
+    @property
+    def name(self) -> str:
+        """How tables call it."""
+        return f"{self.n_folds} folds" if self.n_folds else f"split {self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class SplitFile:
     """What split.json holds."""
 
@@ -50,6 +71,8 @@ class SplitFile:
     images_digest: str
     splits: Mapping[str, tuple[str, ...]]
     """Split digest -> part of every image, in the order of `images`."""
+    divisions: tuple[Division, ...]
+    """How they came about; every split stands in one at least."""
     skipped: tuple[BadImage, ...]
     """Files that were left out as bad."""
     duplicates: Duplicates
@@ -62,7 +85,9 @@ def split_digest(images: Sequence[CatalogImage], parts: Sequence[str]) -> str:
     return hashlib.sha256(canonical_json(rows).encode()).hexdigest()
 
 
-def make_split(catalog: Catalog, *, validation_share: float = 0.15, test_share: float = 0.15, seed: int = 42) -> Split:
+def make_split(
+    catalog: Catalog, *, validation_share: float = 0.15, test_share: float = 0.15, seed: int = FROZEN_SEED
+) -> Split:
     """Return a stratified split of the catalog; the same for the same images, labels, shares and seed.
 
     Shares are fractions of the images; every class has at least one image in each part. Identical files stay in one
@@ -70,12 +95,7 @@ def make_split(catalog: Catalog, *, validation_share: float = 0.15, test_share: 
 
     Raises InputError where the shares leave nothing for a part, or a class has too few images that may be parted.
     """
-    shares = {"train": 1 - validation_share - test_share, "validation": validation_share, "test": test_share}
-    if min(shares.values()) <= 0:
-        raise InputError(
-            f"shares of {validation_share} for validation and {test_share} for test leave a part without images; "
-            "give two positive shares whose sum is below 1"
-        )
+    shares = _shares(validation_share, test_share)
     given = {image.part for image in catalog.images if image.part}
     cut = [part for part in PARTS if part == "train" or part not in given]
     parts = [image.part or "train" for image in catalog.images]
@@ -85,6 +105,53 @@ def make_split(catalog: Catalog, *, validation_share: float = 0.15, test_share: 
         for row, part in chosen.items():
             parts[row] = part
     return Split(parts=tuple(parts), digest=split_digest(catalog.images, parts))
+
+
+def make_folds(
+    catalog: Catalog, n_folds: int, *, validation_share: float = 0.15, test_share: float = 0.15, seed: int = FROZEN_SEED
+) -> tuple[Split, ...]:
+    """Return a stratified split for every fold, whose test images are that fold; the folds hold every image once.
+
+    Of the other images, validation takes the share that it has of those outside the test part. Files and groups stay
+    together as in `make_split`. Raises InputError for a folder that gives its own parts, fewer than two folds, or more
+    than the smallest class has images, or groups, to part.
+    """
+    shares = _shares(validation_share, test_share)
+    if any(image.part for image in catalog.images):
+        raise InputError(f"--folds {n_folds}: {catalog.root} gives parts of its own; put all images into class folders")
+    if n_folds < 2:
+        raise InputError(f"--folds {n_folds}: give 2 or more")
+    everything = list(range(len(catalog.images)))
+    names = [str(fold) for fold in range(n_folds)]
+    try:
+        fold_of = _cut(catalog, everything, dict.fromkeys(names, 1.0), stream(seed, "folds"))
+        return tuple(
+            _tested_in(
+                catalog, [row for row in everything if fold_of[row] == fold], shares, stream(seed, "split", number)
+            )
+            for number, fold in enumerate(names)
+        )
+    except InputError as error:
+        raise InputError(f"--folds {n_folds}: {error}, or give fewer folds") from error
+
+
+def _tested_in(catalog: Catalog, test: Sequence[int], shares: Mapping[str, float], rng: np.random.Generator) -> Split:
+    """Return the split whose test part is `test`, the rest cut into training and validation."""
+    rest = sorted(set(range(len(catalog.images))) - set(test))
+    of_rest = _cut(catalog, rest, {part: shares[part] for part in ("train", "validation")}, rng)
+    parts = tuple(of_rest.get(row, "test") for row in range(len(catalog.images)))
+    return Split(parts=parts, digest=split_digest(catalog.images, parts))
+
+
+def _shares(validation: float, test: float) -> dict[str, float]:
+    """Return every part's share; raises InputError where one is left with nothing."""
+    shares = {"train": 1 - validation - test, "validation": validation, "test": test}
+    if min(shares.values()) <= 0:
+        raise InputError(
+            f"shares of {validation} for validation and {test} for test leave a part without images; "
+            "give two positive shares whose sum is below 1"
+        )
+    return shares
 
 
 def _cut(
@@ -191,13 +258,16 @@ def _choose(
     return fitting[int(np.searchsorted(weights, rng.integers(weights[-1]), side="right"))]
 
 
-def write_split_file(path: Path, catalog: Catalog, splits: Sequence[Split]) -> None:
-    """Write a catalog's images, once, and splits of it, atomically."""
+def write_split_file(path: Path, catalog: Catalog, divisions: Sequence[Division]) -> None:
+    """Write a catalog's images, once, and divisions of it, atomically."""
     content = {
         "classes": catalog.classes,
         "images": [asdict(image) for image in catalog.images],
         "images_digest": catalog.images_digest,
-        "splits": {split.digest: split.parts for split in splits},
+        "splits": {split.digest: split.parts for division in divisions for split in division.splits},
+        "divisions": [
+            {"seed": division.seed, "splits": [split.digest for split in division.splits]} for division in divisions
+        ],
         "skipped": [asdict(file) for file in catalog.bad],
         "duplicates": asdict(catalog.duplicates),
     }
@@ -225,11 +295,16 @@ def read_split_file(path: Path) -> SplitFile:
 
 def _split_file(values: Mapping[str, Any]) -> SplitFile:
     duplicates = values["duplicates"]
+    splits = {digest: Split(parts=tuple(parts), digest=digest) for digest, parts in values["splits"].items()}
     return SplitFile(
         classes=tuple(values["classes"]),
         images=tuple(CatalogImage(**image) for image in values["images"]),
         images_digest=values["images_digest"],
-        splits={digest: tuple(parts) for digest, parts in values["splits"].items()},
+        splits={digest: split.parts for digest, split in splits.items()},
+        divisions=tuple(
+            Division(seed=each["seed"], splits=tuple(splits[digest] for digest in each["splits"]))
+            for each in values["divisions"]
+        ),
         skipped=tuple(BadImage(**file) for file in values["skipped"]),
         duplicates=Duplicates(
             across_classes=tuple(tuple(paths) for paths in duplicates["across_classes"]),

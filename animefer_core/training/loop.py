@@ -80,7 +80,8 @@ def fit(
     Best is the lowest validation loss; any decrease counts. Raises TrainingDivergedError.
     """
     strategy, model = config.strategy, network.model
-    train_rows, validation_rows = data.rows["train"], data.rows["validation"]
+    rows_of = data.rows(config.split_digest, config.train_fraction)
+    train_rows, validation_rows = rows_of["train"], rows_of["validation"]
     optimizer = _optimizer(network, config)
     labels = torch.tensor(data.labels, device=compute.device)
     history: list[dict[str, Any]] = []

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from animefer_core.config import config_from
 from animefer_core.data.catalog import read_images
 from animefer_core.data.split import make_split
 from animefer_core.errors import InputError
@@ -32,13 +33,14 @@ def write(directory: Path, formats: str) -> list[Path]:
 def status_lines(directory: Path) -> Iterator[str]:
     """Say how many trials are there, which failed and why, which are missing, and how to go on."""
     sweep = read_sweep(directory)
+    failed = [record for each in sweep.conditions for record in each.failed]
     missing = int((sweep.trials["status"] == "missing").sum())
     yield (
-        f"{len(sweep.completed)} of {len(sweep.trials)} trials completed, "
-        f"{len(sweep.failed)} failed, {missing} missing (no record yet)"
+        f"{sum(len(each.completed) for each in sweep.conditions)} of {len(sweep.trials)} trials completed, "
+        f"{len(failed)} failed, {missing} missing (no record yet)"
     )
-    for record in sweep.failed:
-        yield f"failed: {record.model}/{record.strategy} seed {record.seed}: {cause(record)}"
+    for record in failed:
+        yield f"failed: {config_from(record.config).title}: {cause(record)}"
     for aside in sweep.set_aside:
         yield f"set aside: {aside.trial_id} {aside.reason}"
     yield from _how_to_go_on(directory, sweep)
@@ -57,8 +59,8 @@ def compared(directory: Path, first: str, second: str) -> str:
 
 def _how_to_go_on(directory: Path, sweep: Sweep) -> Iterator[str]:
     """Name the calls that cover what is not completed: the last one by its settings file, earlier ones as typed."""
-    completed = {record.trial_id for record in sweep.completed}
-    left = {trial.trial_id for trial in sweep.planned} - completed
+    completed = {record.trial_id for each in sweep.conditions for record in each.completed}
+    left = {trial.trial_id for each in sweep.conditions for trial in each.planned} - completed
     settings = directory / "sweep.toml"
     if left and settings.exists():
         yield f"to go on: animefer sweep --config {shlex.quote(str(settings))} --out {shlex.quote(str(directory))}"

@@ -98,6 +98,10 @@ def sweep(
     allow_duplicates: options.AllowDuplicates = None,
     validation_share: options.ValidationShare = None,
     test_share: options.TestShare = None,
+    folds: options.Folds = None,
+    splits: options.Splits = None,
+    vary: options.Vary = None,
+    train_fraction: options.TrainFraction = None,
     per_class: options.PerClass = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be trained, and train nothing.")] = False,
 ) -> None:
@@ -136,6 +140,10 @@ def trial(
     allow_duplicates: options.AllowDuplicates = None,
     validation_share: options.ValidationShare = None,
     test_share: options.TestShare = None,
+    folds: options.Folds = None,
+    splits: options.Splits = None,
+    vary: options.Vary = None,
+    train_fraction: options.TrainFraction = None,
     per_class: options.PerClass = None,
     again: Annotated[
         bool, typer.Option("--again", help="Train a completed trial anew; it then meets the test images twice.")

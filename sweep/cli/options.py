@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sweep.settings import PRESETS, Settings
+from sweep.settings import PRESETS, VARIED, Settings
 
 
 def default(name: str) -> str:
@@ -137,3 +137,31 @@ TestShare = Annotated[
     str | None, typer.Option(metavar="F", help=f"Share of the images for the test.  {default('test_share')}")
 ]
 PerClass = Annotated[str | None, typer.Option(metavar="N", help=f"Drawn faces of each class.  {default('per_class')}")]
+Folds = Annotated[
+    str | None,
+    typer.Option(
+        metavar="K",
+        help="Divide the images into K folds and train on all but one of them, K times: every image is tested once a "
+        "seed.  [default: none, one split]",
+    ),
+]
+Splits = Annotated[
+    str | None,
+    typer.Option(metavar="1,2", help=f"Seeds of random splits; every trial runs on each of them.  {default('splits')}"),
+]
+Vary = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B",
+        help=f"Beside the ordinary trials, as many in which one of {', '.join(VARIED)} alone follows the seeds.  "
+        "[default: none]",
+    ),
+]
+TrainFraction = Annotated[
+    str | None,
+    typer.Option(
+        metavar="0.25,1",
+        help="Shares of the training images, of every class, each within the next; every trial runs on each of them.  "
+        f"{default('train_fraction')}",
+    ),
+]

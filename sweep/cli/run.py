@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from animefer_core.config import TrialConfig
 from animefer_core.data.faces import EMOTIONS
 from animefer_core.models.zoo import build
 from animefer_core.training.timeline import explain
@@ -17,7 +18,7 @@ from sweep.folder import EARLIER, find_records, move_aside
 from sweep.keeping import Keeper
 from sweep.prepare import Prepared, prepared
 from sweep.report.page import write_report
-from sweep.settings import DEMO, resolve
+from sweep.settings import DEMO, Settings, resolve
 
 
 def run_sweep(given: Mapping[str, Any], *, dry_run: bool) -> int:
@@ -32,7 +33,7 @@ def run_sweep(given: Mapping[str, Any], *, dry_run: bool) -> int:
         _announce(console, work)
         if dry_run:
             for config in work.plan.to_run:
-                console.print(f"would train {config.name} seed {config.seed}", highlight=False)
+                console.print(f"would train {config.title}", highlight=False)
             return 0
         stopped = _execute(console, work) if work.plan.to_run else None
         if stopped is KeyboardInterrupt:
@@ -88,10 +89,11 @@ def _execute(console: Console, work: Prepared) -> type[BaseException] | None:
 
 def _announce(console: Console, work: Prepared) -> None:
     settings, plan = work.settings, work.plan
-    parts = ", ".join(f"{len(rows)} {part}" for part, rows in work.data.rows.items())
+    first = plan.trials[0]
+    parts = ", ".join(f"{len(rows)} {part}" for part, rows in work.data.rows(first.split_digest).items())
     console.print(
         f"{len(work.data.labels)} images of {len(work.data.classes)} classes ({parts}); "
-        f"{len(settings.models) * len(settings.strategies)} configurations x {len(settings.seeds)} seeds: "
+        f"{len(settings.models) * len(settings.strategies)} configurations x {' x '.join(_axes(settings))}: "
         f"{plan.present} of {len(plan.trials)} trials are there, {len(plan.to_run)} to train, "
         f"{work.capacity.trials_at_once} at once with {work.capacity.threads} threads each. Results: {settings.out}",
         highlight=False,
@@ -99,6 +101,19 @@ def _announce(console: Console, work: Prepared) -> None:
     )
     for reason in work.set_aside:
         console.print(f"set aside: {reason}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _axes(settings: Settings) -> Iterator[str]:
+    """Say over what each configuration is repeated."""
+    yield f"{len(settings.seeds)} seeds"
+    if settings.folds:
+        yield f"{settings.folds} folds"
+    if len(settings.splits) > 1:
+        yield f"{len(settings.splits)} splits"
+    if settings.vary:
+        yield f"{1 + len(settings.vary)} arms"
+    if len(settings.train_fraction) > 1:
+        yield f"{len(settings.train_fraction)} shares of the training images"
 
 
 def _conclude(console: Console, work: Prepared, page: Path) -> int:
@@ -115,43 +130,47 @@ def _conclude(console: Console, work: Prepared, page: Path) -> int:
 
 
 def run_one(given: Mapping[str, Any], *, again: bool) -> int:
-    """Run one trial in this process and return its exit code; one that is completed only where `again` is true.
+    """Run one configuration with one seed in this process, once on every split, arm and share that is asked for.
 
-    Its record then lies in DIR/earlier/, moved there when the new one is whole, and the report says so.
+    Return the exit code. A trial that is completed runs again only where `again` is true; its record then lies in
+    DIR/earlier/, moved there when the new one is whole, and the report says so.
     """
     console = Console(stderr=True)
     settings = resolve(given)
     with prepared(settings, one_trial=True, command=sys.argv) as work:
-        config = work.plan.trials[0]
-        directory = settings.out / "trials" / config.trial_id
-        if not work.plan.to_run and not again:
-            console.print(
-                f"{config.name} seed {config.seed} is there already, and has met the test images: {directory} "
-                "(--again trains it anew, and the report says so)",
-                highlight=False,
-                soft_wrap=True,
-            )
-            return 0
-        weights = work.weights.get(config.model)
-        try:
-            record = run_trial(
-                config,
-                work.data,
-                None if weights is None else weights.state,
-                device=settings.device,
-                on_epoch=lambda entry: console.print(_epoch_line(entry), highlight=False),
-                keep_state=settings.save_models != "none",
-            )
-        except Exception as error:
-            # Like a sweep, a trial leaves a record of its failure.
-            record = failed_record(config, error)
-        if not work.plan.to_run:
-            if record.status == "failed":
-                console.print(record.error["traceback"], highlight=False, markup=False)
-                return 1
-            move_aside(settings.out, directory, EARLIER)
-        state = record.state
-        Keeper(settings.out, settings.save_models, work.records).keep(record, lambda: state)
+        keeper = Keeper(settings.out, settings.save_models, work.records)
+        return max([_run_trial(console, work, keeper, config, again=again) for config in work.plan.trials])
+
+
+def _run_trial(console: Console, work: Prepared, keeper: Keeper, config: TrialConfig, *, again: bool) -> int:
+    settings = work.settings
+    directory = settings.out / "trials" / config.trial_id
+    completed = config not in work.plan.to_run
+    if completed and not again:
+        console.print(
+            f"{config.title} is there already, and has met the test images: {directory} "
+            "(--again trains it anew, and the report says so)",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return 0
+    weights = work.weights.get(config.model)
+    try:
+        record = run_trial(
+            config,
+            work.data,
+            None if weights is None else weights.state,
+            device=settings.device,
+            on_epoch=lambda entry: console.print(_epoch_line(entry), highlight=False),
+            keep_state=settings.save_models != "none",
+        )
+    except Exception as error:
+        # Like a sweep, a trial leaves a record of its failure.
+        record = failed_record(config, error)
+    if completed and record.status == "completed":
+        move_aside(settings.out, directory, EARLIER)
+    if not completed or record.status == "completed":
+        keeper.keep(record, lambda: record.state)
     if record.status == "failed":
         console.print(record.error["traceback"], highlight=False, markup=False)
         return 1

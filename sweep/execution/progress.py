@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from animefer_core.config import TrialConfig
+from animefer_core.config import TrialConfig, config_from
 from animefer_core.record import TrialRecord
 
 
@@ -132,19 +132,19 @@ class LiveTable:
     def _table(self) -> Table:
         tally = self._tally
         title = f"{tally.done} of {tally.to_run} trials done, {tally.failed} failed, {tally.left()}"
-        table = Table("running", "seed", "epoch", "validation accuracy", title=title, title_justify="left")
+        table = Table("running", "epoch", "validation accuracy", title=title, title_justify="left")
         # A copy: trials start and end in other threads than the one that draws.
         for config, entry in list(self._running.values()):
             most = config.strategy.epochs(config.epochs_cap)
             accuracy = f"{entry['validation_accuracy']:.1%}" if entry else "starting"
-            table.add_row(escape(config.name), str(config.seed), f"{entry.get('epoch', 0)} of {most}", accuracy)
+            table.add_row(escape(config.title), f"{entry.get('epoch', 0)} of {most}", accuracy)
         return table
 
 
 def finished_line(record: TrialRecord, repeat: str, tally: Tally) -> str:
     """Count a finished trial and return its one line, in rich's markup."""
     seconds = tally.finish(record)
-    name = f"{record.model}/{record.strategy} seed {record.seed}"
+    name = config_from(record.config).title
     if record.status == "failed":
         host = record.environment.get("host", "unknown host")
         cause = " ".join(f"{record.error['type']}: {record.error['message']}".split()).rstrip(".")

@@ -6,6 +6,7 @@ import pandas as pd
 
 from sweep.claims import CAUTION
 from sweep.frames import Sweep, TestOutcomes
+from sweep.report.conditions import of_splits
 from sweep.report.words import count
 from sweep.statistics import count_units
 from sweep.statistics.comparisons import FEWEST_FOR_POSTERIOR
@@ -34,6 +35,9 @@ def captions(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]
         "ranking": words.ranking(),
         "power": words.power(),
         "variance": words.variance(),
+        "splits": words.splits(),
+        "shares": words.shares(),
+        "lead": words.lead(),
         "calibration": words.calibration(),
         "ensembles": words.ensembles(),
         "efficiency": EFFICIENCY,
@@ -54,21 +58,20 @@ class _Words:
         self.images = "test images" if sweep.groups is None else "groups of test images"
         self.here = f"On {count(n_images, 'test image')}"
         if sweep.groups is not None and (outcomes := _some_outcomes(sweep)) is not None:
-            n_groups = count_units(n_images, sweep.groups_of(outcomes))
+            n_groups = count_units(n_images, sweep.units_of(outcomes).groups)
             self.here += (
                 f" in {count(n_groups, 'group')} (means are over images, intervals take the group as what is drawn)"
             )
+        if sweep.division.n_folds:
+            self.here += f", each met once a seed in one of {sweep.division.n_folds} folds"
         of_pairs = tables["comparisons"]["n_seeds"]
         self.common = int(of_pairs.max()) if len(of_pairs) else 0
-        self.all_seeds = max((len(each.records) for each in sweep.configurations), default=0)
-        self.several = any(len(each.records) > 1 for each in sweep.configurations)
+        self.all_seeds = max((len(each.seeds) for each in sweep.configurations), default=0)
+        self.several = any(len(each.seeds) > 1 for each in sweep.configurations)
         self.n_validation = int(parts["validation"])
         self.chosen = not sweep.imported
-        self.training = (
-            "What of the training images varied is not known."
-            if sweep.imported
-            else "The training images were the same in every trial: nothing here tells what others would change."
-        )
+        self.training = _of_training_images(sweep)
+        self.validation_of = "a fold's own " if sweep.division.n_folds else ""
         self.total = (
             f"Total interval, 95 %: where the mean over all seeds and all {self.images} of this kind lies"
             if self.several
@@ -76,7 +79,7 @@ class _Words:
         )
 
     def summary(self) -> str:
-        validation = f" Validation accuracy: on {count(self.n_validation, 'image')}, without interval"
+        validation = f" Validation accuracy: on {self.validation_of}{count(self.n_validation, 'image')}, no interval"
         validation += ", and optimistic, since these images chose the epoch." if self.chosen else "."
         return (
             f"{self._seeds()} {self.total}.{self._narrower()} Calibration error: debiased (Kumar et al. 2019). ECE: "
@@ -107,9 +110,8 @@ class _Words:
 
     def ranking(self) -> str:
         method = "by one-sided max-T on draws of the variances' posterior" if self._large else "by Holm's method"
-        validation = (
-            f"Validation accuracy: mean over seeds on {count(self.n_validation, 'image')}; it has no part in them. "
-        )
+        on = f"{self.validation_of}{count(self.n_validation, 'image')}"
+        validation = f"Validation accuracy: mean over seeds on {on}; it has no part in them. "
         return (
             f"{self._shared()}May be the best: the set that holds, with 95 % confidence, the one of the "
             f"configurations compared which is best over all seeds and all {self.images} of this kind. Rank: 95 % "
@@ -136,7 +138,37 @@ class _Words:
             "interval); its variance is that of the next row, what trials would differ by on an endless test set, and "
             "a part that is there because the test set is finite (last column, a point estimate). "
             f"{self.images.capitalize()}: standard deviation between {self._parts}. The components' intervals are "
-            f"modified large-sample ones (Ting et al. 1990). 95 % each. {SINGLE}"
+            f"modified large-sample ones (Ting et al. 1990). 95 % each.{self._other_sources()} {SINGLE}"
+        )
+
+    def _other_sources(self) -> str:
+        """Say what the rows are that only some sweeps have."""
+        there = set(self._tables["variance"]["source"])
+        told = [words for source, words in SOURCES.items() if any(name.endswith(source) for name in there)]
+        return f" {' '.join(told)}" if told else ""
+
+    def splits(self) -> str:
+        return (
+            "Test accuracy over random splits of the same images, a mean over the seeds that all have. Interval, 95 %: "
+            "for other training and test images of this kind; Student's t over the splits' means, widened for "
+            "what their training images share (Nadeau and Bengio 2003), an approximation. Lowest and highest: of the "
+            f"splits. {SINGLE} All other tables are of one split."
+        )
+
+    def shares(self) -> str:
+        return (
+            f"{self._seeds()} {self.total}. A smaller share of the training images, of every class, lies within each "
+            "larger one; validation and test images, and epochs, are the same, so that fewer images are also fewer "
+            f"steps. Another draw of the share would move the curve: that is not in the intervals. {SINGLE}"
+        )
+
+    def lead(self) -> str:
+        return (
+            f"{self.here}: mean accuracy of the models whose names begin with vit less that of those that begin with "
+            "resnet, in points, on the seeds that all have at every share; growth: the lead at the largest share less "
+            f"that at the smallest. Total interval, 95 %, paired by seed and image: all seeds and all {self.images} of "
+            "this kind, the models and the images of each share taken as given. Growth over all strategies is the one "
+            f"question; the other rows stand by themselves, uncorrected."
         )
 
     def calibration(self) -> str:
@@ -228,6 +260,42 @@ class _Words:
             f"most 5 % ({method}). {NOMINAL} Undecided is not equal: beside it stands what a difference had to reach "
             "to be shown, without the step-down, by which a decided one can be a little smaller."
         )
+
+
+SOURCES = {
+    "between folds": (
+        "Training images between folds: how far their training images move a configuration's accuracy, beyond what "
+        "the folds' test images explain; the folds share most of their training images."
+    ),
+    " alone": (
+        "A name with alone: between trials in which that alone followed the seeds, all else being held at the first "
+        "seed; split alone has other test images each time, whose chance is in it."
+    ),
+    "same seeds again": "Same seeds again: between trials that nothing tells apart, which is the hardware's doing.",
+    "summed": (
+        "All seeds and the split summed: root of the two variances' sum, seeds on this test set and split alone, with "
+        "the interval of Graybill and Wang (1980)."
+    ),
+    "beyond seeds": (
+        "Splits beyond seeds: between the means of random splits, training and test images both others, less what "
+        "their seeds explain; seeds within a split: pooled over them."
+    ),
+}
+"""How a source's name ends -> what it is."""
+
+
+def _of_training_images(sweep: Sweep) -> str:
+    """Say whether the training images varied."""
+    if sweep.imported:
+        return "What of the training images varied is not known."
+    if sweep.division.n_folds:
+        return (
+            "Each fold was met by models trained on the others: total intervals know of the training images as far as "
+            f"{sweep.division.n_folds} folds tell, most of whose training images are the same."
+        )
+    if len(of_splits(sweep)) > 1:
+        return "The training images were the same in every trial here: what others change stands under Random splits."
+    return "The training images were the same in every trial: nothing here tells what others would change."
 
 
 def _some_outcomes(sweep: Sweep) -> TestOutcomes | None:

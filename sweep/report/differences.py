@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sweep.frames import Configuration, Sweep
+from sweep.frames import Configuration, Sweep, Units
 from sweep.matrices import Matrices, per_image
 from sweep.statistics import (
     Components,
@@ -99,7 +99,7 @@ def judge(matrices: Matrices, metric: str, contrasts: Floats) -> list[Row]:
     if matrices.n_seeds < 2:
         values = matrices.values(metric)
         for row, contrast in zip(rows, contrasts, strict=True):
-            row |= _total(np.tensordot(contrast, values, 1), matrices.groups)
+            row |= _total(np.tensordot(contrast, values, 1), matrices.units)
         return rows
     found = matrices.model(metric).family(contrasts, LEVEL)
     for place, row in enumerate(rows):
@@ -144,7 +144,7 @@ def _own_interval(a: Configuration, b: Configuration, metric: str, matrices: Mat
         per_image(each, metric, matrices.n_classes)[each.rows(seeds)]
         for each, seeds in zip((a.outcomes, b.outcomes), shared, strict=True)
     )
-    return row | _over_seeds((of_a - of_b).mean(axis=1)) | _total(of_a - of_b, matrices.groups)
+    return row | _over_seeds((of_a - of_b).mean(axis=1)) | _total(of_a - of_b, matrices.units)
 
 
 def _over_seeds(values: Floats) -> Row:
@@ -153,11 +153,11 @@ def _over_seeds(values: Floats) -> Row:
     return {} if interval is None else {"ci_low": interval.low, "ci_high": interval.high}
 
 
-def _total(values: Floats, groups: npt.NDArray[np.int64] | None) -> Row:
+def _total(values: Floats, units: Units) -> Row:
     """Return the total interval of (seeds, images) differences; blank for a single test image or group."""
     row: Row = {"difference": float(values.mean())}
-    if count_units(values.shape[1], groups) > 1:
-        total = total_interval(values, LEVEL, groups)
+    if count_units(values.shape[1], units.groups) > 1:
+        total = total_interval(values, LEVEL, *units)
         row |= {"total_ci_low": total.low, "total_ci_high": total.high}
     return row
 
@@ -260,7 +260,7 @@ def power(matrices: Matrices | None) -> pd.DataFrame:
         rows.append(
             _pair(a, b)
             | {"n_seeds": squares.n_seeds, "n_units": squares.n_units, "difference": difference, "verdict": word}
-            | {"units": "images" if matrices.groups is None else "groups"}
+            | {"units": "images" if matrices.units.groups is None else "groups"}
             | {"seed_sd": parts.seed**0.5, "image_sd": parts.image**0.5, "residual_sd": parts.residual**0.5}
             | {"smallest_detectable": family.smallest_detectable[place], "limit_of_seeds": decision.limit}
             | needed

@@ -117,6 +117,54 @@ def curves(sweep: Sweep) -> list[Drawing]:
     return drawings
 
 
+def data_curves(shares: Table) -> list[Drawing]:
+    """Return test accuracy against the number of training images, one drawing a model, a line a strategy.
+
+    Whiskers are total intervals. `shares` is the table of that name.
+    """
+    strategies = list(dict.fromkeys(shares["strategy"]))
+    axes = {
+        "xaxis": {"title": {"text": "training images"}, "type": "log", "tickvals": sorted(set(shares["train_images"]))},
+        "yaxis": {"title": {"text": "test accuracy (%)"}},
+    }
+    return [
+        Drawing(
+            key=f"figure-shares-{number}",
+            title=f"{model}: accuracy by training images",
+            description="Means over seeds; whiskers are total intervals. The table beneath holds every number.",
+            figure=go.Figure(
+                [
+                    _data_curve(str(name), rows, strategies.index(str(name)))
+                    for name, rows in table.groupby("strategy", sort=False)
+                ],
+                axes,
+            ),
+            height=320,
+        )
+        for number, (model, table) in enumerate(shares.groupby("model", sort=False))
+    ]
+
+
+def _data_curve(strategy: str, rows: Table, place: int) -> go.Scatter:
+    mean, low, high = (100 * rows[f"accuracy_{end}"] for end in ("mean", "total_ci_low", "total_ci_high"))
+    return go.Scatter(
+        # Side by side, or whiskers would hide one another.
+        x=(rows["train_images"] * 1.02**place).tolist(),
+        y=mean.tolist(),
+        error_y=_whisker((high - mean).tolist(), 1.5, (mean - low).tolist()),
+        mode="lines+markers",
+        name=short(strategy),
+        line={"color": COLOURS[place % len(COLOURS)], "width": 2, "dash": DASHES[place % len(DASHES)]},
+        marker={"symbol": MARKS[place % len(MARKS)], "size": 6},
+        hovertext=[
+            f"{plain(strategy)}<br>{row['train_images']:,} training images: {100 * row['accuracy_mean']:.1f} %, "
+            f"{row['n_seeds']} seeds"
+            for row in rows.to_dict("records")
+        ],
+        hoverinfo="text",
+    )
+
+
 CURVES = (("validation_accuracy", "validation accuracy (%)", 100.0), ("validation_loss", "validation loss", 1.0))
 
 
@@ -263,19 +311,23 @@ def _accuracy_traces(sweep: Sweep, strategy: str, group: Sequence[tuple[int, Any
     places, rows = [place for place, _ in group], [row for _, row in group]
     found = {each.name: each for each in sweep.configurations}
     here = [found[f"{row['model']}/{row['strategy']}"] for row in rows]
-    seeds = [(place, record) for place, each in zip(places, here, strict=True) for record in each.records]
+    seeds = [
+        (place, each, seed, 100 * float(test["accuracy"]))
+        for place, each in zip(places, here, strict=True)
+        for seed, test in zip(each.seeds, each.tests, strict=True)
+    ]
     means = [100 * row["accuracy_mean"] for row in rows]
     common = {"mode": "markers", "legendgroup": strategy, "name": short(strategy), "hoverinfo": "text"}
     low, high = ([100 * row[f"accuracy_total_ci_{end}"] for row in rows] for end in ("low", "high"))
     return [
         go.Scatter(
-            x=[100 * record.test["accuracy"] for _, record in seeds],
-            y=[place + 0.3 for place, _ in seeds],
+            x=[accuracy for *_, accuracy in seeds],
+            y=[place + 0.3 for place, *_ in seeds],
             marker=style | {"size": 6, "opacity": 0.55},
             hovertext=[
-                f"{plain(r.model)}/{plain(r.strategy)}<br>"
-                f"seed {r.seed}: {100 * r.test['accuracy']:.1f} %<br>trial {r.trial_id}"
-                for _, r in seeds
+                f"{plain(each.name)}<br>seed {seed}: {accuracy:.1f} %<br>"
+                f"trial {' '.join(record.trial_id for record in each.of_seeds[seed])}"
+                for _, each, seed, accuracy in seeds
             ],
             showlegend=False,
             **common,

@@ -84,13 +84,13 @@ def _random_weights(sweep: Sweep) -> Iterator[Note]:
 
 
 def _few_seeds(sweep: Sweep) -> Iterator[Note]:
-    single = [each.name for each in sweep.configurations if len(each.records) == 1]
+    single = [each.name for each in sweep.configurations if len(each.seeds) == 1]
     if single:
         text = (
             "A single seed shows nothing of the spread over seeds: no ± and no seed interval, and the total interval "
         )
         yield Note(code="single-seed", text=text + "covers the test images only.", items=single)
-    few = [each.name for each in sweep.configurations if 1 < len(each.records) < FEWEST_SEEDS]
+    few = [each.name for each in sweep.configurations if 1 < len(each.seeds) < FEWEST_SEEDS]
     if few:
         text = (
             f"With fewer than {FEWEST_SEEDS} seeds total intervals are too narrow, and verdicts err more often than "
@@ -100,8 +100,9 @@ def _few_seeds(sweep: Sweep) -> Iterator[Note]:
 
 
 def _failed(sweep: Sweep) -> Iterator[Note]:
-    if sweep.failed:
-        text = f"{count(len(sweep.failed), 'trial', 'trials')} failed; the section on failed trials names the causes."
+    failed = sum(len(each.failed) for each in sweep.conditions)
+    if failed:
+        text = f"{count(failed, 'trial', 'trials')} failed; the section on failed trials names the causes."
         yield Note(code="failed-trials", text=text)
 
 
@@ -157,7 +158,8 @@ def _data(sweep: Sweep) -> Iterator[Note]:
             yield Note(code=code, text=text, items=[" = ".join(paths) for paths in sets])
     tested = [
         image.sha256
-        for image, part in zip(file.images, file.splits[sweep.split_digest], strict=True)
+        for split in sweep.division.splits
+        for image, part in zip(file.images, split.parts, strict=True)
         if part == "test" and image.group is None
     ]
     repeats = len(tested) - len(set(tested))

@@ -71,6 +71,8 @@ def render(sweep: Sweep, tables: Mapping[str, pd.DataFrame], written: datetime) 
     )
     environment.filters |= {"fixed": number, "json_data": json_data}
     environment.globals |= {"plus_minus": plus_minus, "total_range": total_range, "count": count}
+    # Rows of other splits and shares have a section of their own.
+    tables = {**tables, "summary": tables["summary"].head(len(sweep.configurations))}
     plotly, script = get_plotlyjs(), (TEMPLATES / "page.js").read_text(encoding="utf-8")
     return environment.get_template("report.html").render(
         sweep=sweep,
@@ -79,7 +81,7 @@ def render(sweep: Sweep, tables: Mapping[str, pd.DataFrame], written: datetime) 
         summary=tables["summary"].to_dict("records"),
         class_f1=_class_rows(tables["per_class"]),
         efficiency=tables["efficiency"].to_dict("records") if "efficiency" in tables else [],
-        failed=[_failure(record) for record in sweep.failed],
+        failed=[_failure(record) for each in sweep.conditions for record in each.failed],
         provenance=provenance(sweep),
         sections={section.key: section for section in sections(sweep, tables)},
         captions=captions(sweep, tables),
@@ -101,7 +103,8 @@ def headline(sweep: Sweep, summary: pd.DataFrame, ranking: pd.DataFrame) -> dict
     best = max(judged, key=lambda row: row["validation_accuracy_mean"], default=None)
     planned = len(sweep.trials)
     return {
-        "completed": len(sweep.completed),
+        "completed": int((sweep.trials["status"] == "completed").sum()),
+        "condition": _condition(sweep),
         "planned": planned,
         "configurations": len(sweep.configurations),
         "incomplete": [each for each in sweep.configurations if not each.complete],
@@ -113,6 +116,16 @@ def headline(sweep: Sweep, summary: pd.DataFrame, ranking: pd.DataFrame) -> dict
         "rivals": "" if best is None else _rivals(f"{best['model']}/{best['strategy']}", ranking),
         "compared": len(judged),
     }
+
+
+def _condition(sweep: Sweep) -> str:
+    """Say of which division and share of the images the page is, where the folder has several or folds."""
+    own, *others = (
+        f"{each.division.name}, {100 * each.train_fraction:g} % of the training images" for each in sweep.conditions
+    )
+    if others:
+        return f"{own}; also in this folder: {'; '.join(others)}"
+    return own if sweep.division.n_folds else ""
 
 
 def _rivals(best: str, ranking: pd.DataFrame) -> str:
@@ -146,7 +159,8 @@ def provenance(sweep: Sweep) -> dict[str, Any]:
     versions = {json.dumps(found, sort_keys=True) for r in records if (found := r.environment.get("versions"))}
     one_each = {f"{record.model}/{record.strategy}": record.config for record in reversed(records)}
     return {
-        "digests": {"images": sweep.split_file.images_digest, "split": sweep.split_digest}
+        "digests": {"images": sweep.split_file.images_digest}
+        | {_split_name(sweep, number): split.digest for number, split in enumerate(sweep.division.splits)}
         | {f"weights of {record.model}": record.weights_digest for record in records if record.weights_digest},
         "versions": [json.loads(text) for text in sorted(versions)],
         "used": {
@@ -164,6 +178,10 @@ def provenance(sweep: Sweep) -> dict[str, Any]:
     }
 
 
+def _split_name(sweep: Sweep, number: int) -> str:
+    return "split" if sweep.division.n_folds is None else f"fold {number + 1}"
+
+
 def json_data(drawing: Drawing) -> Markup:
     """Return a figure's JSON for an inert script block: no `<` in it can end the block."""
     content = drawing.figure.to_plotly_json()
@@ -177,6 +195,8 @@ def _galleries(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, Ga
         "classes": Gallery(overview=figures.class_f1(sweep, tables["per_class"])),
         "confusion": Gallery(small=figures.confusion_matrices(sweep, tables["confusion"])),
     }
+    if "shares" in tables and len(tables["shares"]):
+        predictions["shares"] = Gallery(small=figures.data_curves(tables["shares"]))
     if sweep.imported:
         return predictions
     return predictions | {

@@ -36,6 +36,8 @@ def _summary(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for row in table.to_dict("records"):
         words: Row = {"configuration": _name(row), "seeds": f"{row['n_seeds']} of {row['n_planned']}"}
+        if "split" in row:
+            words |= {"split": row["split"], "share of the training images (%)": _percent(row["train_fraction"])}
         for metric, title, scale, digits in DISPLAYED:
             words[title] = plus_minus(row, metric, scale, digits)
             words[f"{title}, total interval"] = total_range(row, metric, scale, digits)
@@ -251,6 +253,51 @@ def _study(table: pd.DataFrame) -> pd.DataFrame:
     return _of(table, words)
 
 
+def _splits(table: pd.DataFrame) -> pd.DataFrame:
+    return _of(
+        table,
+        lambda row: {
+            "configuration": _name(row),
+            "splits": str(row["n_splits"]),
+            "seeds": str(row["n_seeds"]),
+            "accuracy (%)": number(100 * row["accuracy_mean"], 1),
+            "accuracy (%), interval over splits": span(row["accuracy_ci_low"], row["accuracy_ci_high"], 100),
+            "lowest and highest split (%)": span(row["accuracy_min"], row["accuracy_max"], 100),
+        },
+    )
+
+
+def _shares(table: pd.DataFrame) -> pd.DataFrame:
+    return _of(
+        table,
+        lambda row: {
+            "configuration": _name(row),
+            "share (%)": _percent(row["train_fraction"]),
+            "training images": f"{row['train_images']:,}",
+            "seeds": str(row["n_seeds"]),
+            "accuracy (%)": plus_minus(row, "accuracy", 100, 1),
+            "accuracy (%), total interval": total_range(row, "accuracy", 100, 1),
+        },
+    )
+
+
+def _lead(table: pd.DataFrame) -> pd.DataFrame:
+    return _of(
+        table,
+        lambda row: {
+            "strategy": row["strategy"],
+            "share (%)": row["what"] if pd.isna(row["train_fraction"]) else _percent(row["train_fraction"]),
+            "lead of the ViTs (points)": number(100 * row["lead"], 1),
+            "total interval": span(row["lead_total_ci_low"], row["lead_total_ci_high"], 100),
+            "seeds": str(row["n_seeds"]),
+        },
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:g}"
+
+
 READERS: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "summary": _summary,
     "per_class": _per_class,
@@ -264,6 +311,9 @@ READERS: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "claims": _claims,
     "efficiency": _efficiency,
     "study": _study,
+    "splits": _splits,
+    "shares": _shares,
+    "lead": _lead,
 }
 
 

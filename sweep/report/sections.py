@@ -1,18 +1,21 @@
 """The sections of the report that are tables: each opens with a sentence that states what was found.
 
-ranking ─ differences ─ what would decide the rest ─ calibration ─ ensembles ─ spread ─ the study's claims
+ranking ─ differences ─ what would decide the rest ─ calibration ─ ensembles ─ spread ─ random splits ─
+how much data ─ the study's claims
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
 from sweep.claims import CAUTION, HEADING
 from sweep.frames import Sweep
 from sweep.report.captions import captions
+from sweep.report.conditions import GROWTH
 from sweep.report.readable import FAMILIES, readable
-from sweep.report.words import between, count, listed, number
+from sweep.report.words import between, count, listed, number, span
 from sweep.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED
 
 LONGEST_WORDS = 36
@@ -93,6 +96,12 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     ):
         if key in tables and (finding := tell(tables[key])):
             add(key, title, finding, shown(key, tables[key], title, folded=True))
+    if "splits" in tables and len(tables["splits"]):
+        add("splits", "Random splits", _splits(tables), shown("splits", tables["splits"], "Over random splits"))
+    if "shares" in tables and len(tables["shares"]):
+        parts = [shown("shares", tables["shares"], "Accuracy by share of the training images", folded=True)]
+        parts += [shown("lead", tables["lead"], "Lead of the ViTs over the ResNets")] if len(tables["lead"]) else []
+        add("shares", "How much data", _shares(tables["shares"], tables["lead"]), *parts)
     if "claims" in tables:
         beside = (
             [shown("study", tables["study"], "The study's Tables 2 and 3, and these data", folded=True)]
@@ -242,7 +251,57 @@ def _variance(table: pd.DataFrame) -> str:
     told = f" About {number(100 * share, 0)} % of that variance{over} is the test set's being finite: an estimate."
     return (
         f"Between seeds test accuracy has a standard deviation of {between(100 * seeds['sd'])} "
-        f"points.{'' if pd.isna(share) else told}"
+        f"points.{'' if pd.isna(share) else told}{_other_spreads(table)}"
+    )
+
+
+def _other_spreads(table: pd.DataFrame) -> str:
+    """Say the median standard deviation of every source that only some sweeps have."""
+    sd = 100 * table[table["sd"].notna()].groupby("source", sort=False)["sd"].median()
+    told = [f"{source} {number(sd[source], 1)}" for source in sd.index if source not in USUAL]
+    over = ", median over configurations" if table[["model", "strategy"]].drop_duplicates().shape[0] > 1 else ""
+    return f" Standard deviation in points{over}: seeds {number(sd['seeds'], 1)}, {listed(told, 20)}." if told else ""
+
+
+USUAL = ("seeds", "seeds, endless test set", "test images", "groups of test images")
+"""Sources of every sweep."""
+
+
+def _splits(tables: Mapping[str, pd.DataFrame]) -> str:
+    rows = tables["splits"].to_dict("records")
+    best = max(rows, key=lambda row: row["accuracy_mean"])
+    mean, low, high = (f"{number(100 * best[f'accuracy_{end}'], 1)} %" for end in ("mean", "min", "max"))
+    found = (
+        f"Over {count(best['n_splits'], 'random split')} {best['model']}/{best['strategy']} has the highest mean "
+        f"accuracy, {mean}; by the split it has {low} to {high}."
+    )
+    spread = tables["variance"]
+    sd = {name: 100 * part["sd"].median() for name, part in spread[spread["sd"].notna()].groupby("source")}
+    if "splits beyond seeds" not in sd:
+        return found
+    return (
+        f"{found} Splits move accuracy by a standard deviation of {number(sd['splits beyond seeds'], 1)} points "
+        f"beyond what seeds explain, seeds within a split by {number(sd['seeds within a split'], 1)} (medians over "
+        "configurations). Nothing is tested here."
+    )
+
+
+def _shares(table: pd.DataFrame, lead: pd.DataFrame) -> str:
+    ends = table.groupby(["model", "strategy"], sort=False)["accuracy_mean"]
+    least, most = (f"{number:,}" for number in (table["train_images"].min(), table["train_images"].max()))
+    change = between(100 * (ends.last() - ends.first()))
+    found = f"From {least} to {most} training images accuracy changes by {change} points, by configuration."
+    growth = lead[lead["what"] == GROWTH].to_dict("records")
+    return f"{found} {_growth(growth[-1])}" if growth else found
+
+
+def _growth(row: Mapping[Any, Any]) -> str:
+    low, high = row["lead_total_ci_low"], row["lead_total_ci_high"]
+    verdict = "grows" if low > 0 else "shrinks" if high < 0 else "is not shown to grow or shrink"
+    return (
+        f"The ViTs' lead over the ResNets {verdict} with the data: from the smallest share to the largest it changes "
+        f"by {number(100 * row['lead'], 1)} points (95 % total interval {span(low, high, 100)}; the one question of "
+        "this section, not corrected for others)."
     )
 
 

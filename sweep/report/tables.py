@@ -13,6 +13,7 @@ from animefer_core.record import TrialRecord
 from sweep.claims import claims
 from sweep.frames import Configuration, Sweep, TestOutcomes
 from sweep.matrices import paired
+from sweep.report.conditions import lead, of_shares, of_splits, shares, splits
 from sweep.report.differences import comparisons, effects, power, ranking
 from sweep.report.spread import calibration, ensembles, variance, within
 from sweep.report.study import study
@@ -73,8 +74,9 @@ def all_tables(sweep: Sweep) -> dict[str, pd.DataFrame]:
     calibration and ensembles.
     """
     matrices = paired(sweep)
+    here = summary(sweep)
     tables = {
-        "summary": summary(sweep),
+        "summary": _of_every_condition(sweep, here),
         "per_class": per_class(sweep),
         "confusion": confusion(sweep),
         "comparisons": comparisons(matrices),
@@ -83,12 +85,16 @@ def all_tables(sweep: Sweep) -> dict[str, pd.DataFrame]:
         "power": power(matrices),
         "variance": variance(sweep),
     }
+    if len(of_splits(sweep)) > 1:
+        tables["splits"] = splits(sweep)
+    if len(of_shares(sweep)) > 1:
+        tables |= {"shares": shares(sweep), "lead": lead(sweep)}
     if any(each.has_probabilities for each in sweep.configurations):
         tables |= {"calibration": calibration(sweep), "ensembles": ensembles(sweep)}
     if not sweep.imported:
         tables["efficiency"] = efficiency(sweep)
         tables["claims"] = claims(sweep, matrices)
-        beside = study(tables["summary"], tables["per_class"])
+        beside = study(here, tables["per_class"])
         if len(beside):
             tables["study"] = beside
     return tables | {"trials": sweep.trials}
@@ -103,11 +109,20 @@ def summary(sweep: Sweep) -> pd.DataFrame:
     return _frame([_summary_row(sweep, each) for each in sweep.configurations], SUMMARY_COLUMNS)
 
 
+def _of_every_condition(sweep: Sweep, here: pd.DataFrame) -> pd.DataFrame:
+    """Return the summary `here`, and where the folder holds other splits or shares theirs beneath, each named."""
+    if not sweep.others:
+        return here
+    found = [(sweep, here), *((each, summary(each)) for each in sweep.others)]
+    named = [table.assign(split=each.division.name, train_fraction=each.train_fraction) for each, table in found]
+    return pd.concat(named, ignore_index=True)
+
+
 def per_class(sweep: Sweep) -> pd.DataFrame:
     """Return one row a configuration and class: mean precision and recall, and F1 with both intervals."""
     rows = []
     for each in sweep.configurations:
-        entries = [{entry["class"]: entry for entry in record.test["per_class"]} for record in each.records]
+        entries = [{entry["class"]: entry for entry in test["per_class"]} for test in each.tests]
         for number, name in enumerate(sweep.classes) if entries else ():
             values = {key: [entry[name][key] for entry in entries] for key in ("precision", "recall", "f1")}
             row = {"model": each.model, "strategy": each.strategy, "class": name, "n_seeds": len(entries)}
@@ -124,7 +139,7 @@ def confusion(sweep: Sweep) -> pd.DataFrame:
     for each in sweep.configurations:
         if not each.records:
             continue
-        counts = np.asarray([record.test["confusion"] for record in each.records], dtype=np.float64)
+        counts = np.asarray([test["confusion"] for test in each.tests], dtype=np.float64)
         with np.errstate(invalid="ignore"):
             shares = counts / counts.sum(axis=2, keepdims=True)
         size = len(sweep.classes)
@@ -144,7 +159,7 @@ def efficiency(sweep: Sweep) -> pd.DataFrame:
     """
     rows = []
     for each in sweep.configurations:
-        row = {"model": each.model, "strategy": each.strategy, "n_seeds": len(each.records)} | _cost(each)
+        row = {"model": each.model, "strategy": each.strategy, "n_seeds": len(each.seeds)} | _cost(each)
         row["training_seconds_mean"] = _mean_of(each, lambda record: sum(e["seconds"] for e in record.history))
         for name in EFFICIENCY_MEANS:
             row[f"{name}_mean"] = _mean_of(each, _entry("efficiency", name))
@@ -158,7 +173,7 @@ def _summary_row(sweep: Sweep, configuration: Configuration) -> Row:
     row: Row = {
         "model": configuration.model,
         "strategy": configuration.strategy,
-        "n_seeds": len(configuration.records),
+        "n_seeds": len(configuration.seeds),
         "n_planned": len(configuration.planned_seeds),
     }
     row |= _cost(configuration)
@@ -179,20 +194,20 @@ def _summary_row(sweep: Sweep, configuration: Configuration) -> Row:
 
 def _totals(sweep: Sweep, outcomes: TestOutcomes) -> dict[str, TotalInterval]:
     """Return the total interval of every metric that has one; none for a single test image or group."""
-    groups = sweep.groups_of(outcomes)
-    if count_units(outcomes.labels.size, groups) < 2:
+    units = sweep.units_of(outcomes)
+    if count_units(outcomes.labels.size, units.groups) < 2:
         return {}
     f1 = (outcomes.predicted, outcomes.labels, len(sweep.classes))
     totals = {
-        "accuracy": total_interval(outcomes.correct, LEVEL, groups),
-        "f1_macro": within(total_interval(f1_values(*f1, "macro"), LEVEL, groups), 1.0),
-        "f1_weighted": within(total_interval(f1_values(*f1, "weighted"), LEVEL, groups), 1.0),
+        "accuracy": total_interval(outcomes.correct, LEVEL, *units),
+        "f1_macro": within(total_interval(f1_values(*f1, "macro"), LEVEL, *units), 1.0),
+        "f1_weighted": within(total_interval(f1_values(*f1, "weighted"), LEVEL, *units), 1.0),
     }
     if not outcomes.has_probabilities:
         return totals
-    totals["loss"] = within(total_interval(outcomes.loss, LEVEL, groups), np.inf)
+    totals["loss"] = within(total_interval(outcomes.loss, LEVEL, *units), np.inf)
     if outcomes.labels.size >= SMALLEST_CALIBRATION_SET:
-        totals["calibration_error"] = calibration_interval(outcomes.confidence, outcomes.correct, LEVEL, groups)
+        totals["calibration_error"] = calibration_interval(outcomes.confidence, outcomes.correct, LEVEL, *units)
     return totals
 
 
@@ -200,10 +215,10 @@ def _class_total(sweep: Sweep, outcomes: TestOutcomes | None, number: int) -> Ro
     """Return the total interval of a class's F1; blank without a test image of it, or with a single image or group."""
     if outcomes is None or number not in outcomes.labels:
         return {}
-    groups = sweep.groups_of(outcomes)
-    if count_units(outcomes.labels.size, groups) < 2:
+    units = sweep.units_of(outcomes)
+    if count_units(outcomes.labels.size, units.groups) < 2:
         return {}
-    total = within(total_interval(class_f1_values(outcomes.predicted, outcomes.labels, number), LEVEL, groups), 1.0)
+    total = within(total_interval(class_f1_values(outcomes.predicted, outcomes.labels, number), LEVEL, *units), 1.0)
     return {"f1_total_ci_low": total.low, "f1_total_ci_high": total.high}
 
 

@@ -23,7 +23,7 @@ from sweep.statistics.intervals import (
 from sweep.statistics.power import Components, Decision, components, what_decides
 from sweep.statistics.ranking import best_of, best_set, rank_intervals, ranks_of
 from sweep.statistics.selective import aurc, aurc_interval, risk_by_coverage
-from sweep.statistics.variance import Component, Sources, sd_interval, sources
+from sweep.statistics.variance import Component, Sources, sd_interval, sources, spread_between, summed
 
 __all__ = [
     "Component",
@@ -61,6 +61,8 @@ __all__ = [
     "seed_interval",
     "sources",
     "split_interval",
+    "spread_between",
+    "summed",
     "total_interval",
     "two_way",
     "variance_model",

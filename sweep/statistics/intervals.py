@@ -321,15 +321,19 @@ def calibration_values(confidence: npt.ArrayLike, correct: npt.ArrayLike) -> Flo
 
 
 def calibration_interval(
-    confidence: npt.ArrayLike, correct: npt.ArrayLike, level: float = 0.95, groups: npt.ArrayLike | None = None
+    confidence: npt.ArrayLike,
+    correct: npt.ArrayLike,
+    level: float = 0.95,
+    groups: npt.ArrayLike | None = None,
+    folds: npt.ArrayLike | None = None,
 ) -> TotalInterval:
     """Return the debiased root-mean-square calibration error with its total interval (Kumar, Liang and Ma 2019).
 
-    `confidence` and `correct` are (seeds, images), `groups` (images,) integers: `total_interval` on
+    `confidence` and `correct` are (seeds, images), `groups` and `folds` (images,) integers: `total_interval` on
     `calibration_values`, with its assumptions; mean and limits are cut at 0 and their roots taken. The variance stays
     that of the squared error. Raises ValueError below 8 images.
     """
-    squared = total_interval(calibration_values(confidence, correct), level, groups)
+    squared = total_interval(calibration_values(confidence, correct), level, groups, folds)
     return TotalInterval(
         mean=math.sqrt(max(0.0, squared.mean)),
         low=math.sqrt(max(0.0, squared.low)),

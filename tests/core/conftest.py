@@ -12,6 +12,7 @@ from animefer_core.data.pixels import ImageSet
 from animefer_core.training.strategies import KNOWN
 
 CLASSES = ("Angry", "Happy", "Sad")
+SPLIT = "5" * 64
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +27,8 @@ def make_images() -> Callable[..., ImageSet]:
         pixels = rng.integers(0, 156, (len(parts), 3, side, side), dtype=np.uint8)
         pixels[np.arange(len(parts)), labels] += 60
         rows = {part: np.flatnonzero(parts == part) for part in ("train", "validation", "test")}
-        return ImageSet(pixels=pixels, labels=labels, classes=CLASSES, rows=rows, split_digest="5" * 64)
+        order = rng.permutation(len(parts))
+        return ImageSet(pixels=pixels, labels=labels, classes=CLASSES, splits={SPLIT: rows}, order=order)
 
     return make
 
@@ -42,7 +44,7 @@ def make_config() -> Callable[..., TrialConfig]:
             model=model,
             strategy=dataclasses.replace(KNOWN[strategy], batch_size=batch_size),
             streams=Streams(init=seed, order=seed, augmentation=seed),
-            split_digest="5" * 64,
+            split_digest=SPLIT,
             image_size=32,
             epochs_cap=2,
             precision="fp32",

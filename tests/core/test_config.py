@@ -21,6 +21,8 @@ OTHER = {
         "model": "resnet50",
         "arm": "order",
         "split_digest": "6" * 64,
+        "split_seed": 7,
+        "train_fraction": 0.5,
         "weights_digest": "7" * 64,
         "image_size": 112,
         "epochs_cap": 3,
@@ -136,9 +138,9 @@ def test_an_integer_in_the_views_gives_the_same_id(integers, floats):
     assert replace(BASE, views=integers).trial_id == replace(BASE, views=floats).trial_id
 
 
-@pytest.mark.parametrize(("arm", "seed"), [("all", 1), ("init", 1), ("order", 2), ("augmentation", 3)])
+@pytest.mark.parametrize(("arm", "seed"), [("all", 1), ("init", 1), ("order", 2), ("augmentation", 3), ("split", 4)])
 def test_the_seed_is_that_of_the_arm(arm, seed):
-    assert replace(BASE, arm=arm, streams=Streams(init=1, order=2, augmentation=3)).seed == seed
+    assert replace(BASE, arm=arm, streams=Streams(init=1, order=2, augmentation=3), split_seed=4).seed == seed
 
 
 def test_a_configuration_is_written_model_slash_strategy():

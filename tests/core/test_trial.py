@@ -21,6 +21,9 @@ from animefer_core.training.device import choose_compute
 from animefer_core.training.loop import Pictures, place, predict
 from animefer_core.trial import build_network, failed_record, flops_per_image, normalisation_of
 
+SPLIT = "5" * 64
+"""The one split of `make_images` and `make_config`."""
+
 VIT = "vit_tiny_patch16_224"
 
 EFFICIENCY = {
@@ -106,10 +109,10 @@ class TestFunctionOfItsInputs:
     def test_nothing_needs_to_be_writable(self, record, cnn, images, warn_always):
         """In an object store nothing is."""
         pixels, labels = images.pixels.copy(), images.labels.copy()
-        rows = {part: index.copy() for part, index in images.rows.items()}
+        rows = {part: index.copy() for part, index in images.rows(SPLIT).items()}
         for array in (pixels, labels, *rows.values()):
             array.flags.writeable = False
-        shared = replace(images, pixels=pixels, labels=labels, rows=rows)
+        shared = replace(images, pixels=pixels, labels=labels, splits={SPLIT: rows})
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             assert numbers(run_trial(cnn, shared, device="cpu")) == numbers(record)
@@ -148,7 +151,7 @@ class TestRecord:
 
     @pytest.mark.parametrize("part", ["validation", "test"])
     def test_predictions_name_their_rows_and_labels(self, record, images, part):
-        rows = images.rows[part]
+        rows = images.rows(SPLIT)[part]
         assert getattr(record.predictions, f"{part}_index").tolist() == rows.tolist()
         assert getattr(record.predictions, f"{part}_labels").tolist() == images.labels[rows].tolist()
         assert getattr(record.predictions, f"{part}_logits").shape == (len(rows), len(images.classes))
@@ -198,7 +201,7 @@ class TestKeptState:
         place(network, compute)
         torch.set_num_threads(cnn.threads)
         pictures = Pictures(images.pixels, compute.device)
-        logits = predict(network, pictures, images.rows["test"], cnn.image_size, normalisation_of(cnn), compute)
+        logits = predict(network, pictures, images.rows(SPLIT)["test"], cnn.image_size, normalisation_of(cnn), compute)
         np.testing.assert_array_equal(logits, record.predictions.test_logits)
 
 
@@ -210,7 +213,7 @@ def test_33_images_of_32_pixels_train(make_config, make_images):
 
 def test_the_test_set_is_met_once_and_last(monkeypatch, vit, images):
     events: list[str] = []
-    part_of = {row: part for part, rows in images.rows.items() for row in rows.tolist()}
+    part_of = {row: part for part, rows in images.rows(SPLIT).items() for row in rows.tolist()}
 
     class Watched(Pictures):
         def __getitem__(self, rows: np.ndarray) -> Tensor:

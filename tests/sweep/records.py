@@ -2,17 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from animefer_core.config import RANDOM_WEIGHTS, Streams, TrialConfig
+from animefer_core.config import RANDOM_WEIGHTS, Arm, Streams, TrialConfig
 from animefer_core.data.catalog import BadImage, Catalog, CatalogImage, Duplicates
-from animefer_core.data.split import Split, split_digest, write_split_file
+from animefer_core.data.split import Division, Split, make_folds, make_split, split_digest, write_split_file
 from animefer_core.record import Predictions, TrialRecord, write_record
 from animefer_core.training.strategies import STUDY
 
@@ -53,6 +54,16 @@ class Plan:
     """Whether the first two test images of every class are the same file."""
     error: Mapping[str, str] | None = None
     """type, message and traceback of the failed trials."""
+    folds: int | None = None
+    """Folds in place of the one split."""
+    splits: Sequence[int] = ()
+    """Seeds of random splits beside the first."""
+    fractions: Sequence[float] = (1.0,)
+    """Shares of the training images; the ViTs gain more from them."""
+    vary: Sequence[Arm] = ()
+    """What is varied alone, at the first seed."""
+    fold_spread: float = 0.0
+    """Standard deviation of a split's effect on how far the right class's logit stands out."""
 
 
 def plant(folder: Path, plan: Plan | None = None) -> Path:
@@ -68,14 +79,40 @@ def plant(folder: Path, plan: Plan | None = None) -> Path:
         duplicates=plan.duplicates,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    write_split_file(folder / "split.json", catalog, [split])
-    names = [(m, s, seed) for m in plan.models for s in plan.strategies for seed in plan.seeds]
-    configs = {name: _config(plan, split.digest, *name) for name in names}
-    for name, config in configs.items():
+    others = plan.seeds if "split" in plan.vary else plan.splits
+    varied = {seed: make_split(catalog, seed=seed) for seed in others}
+    frozen = Division(splits=make_folds(catalog, plan.folds) if plan.folds else (split,))
+    divisions = [frozen, *(Division(splits=(varied[seed],), seed=seed) for seed in others)]
+    write_split_file(folder / "split.json", catalog, divisions)
+    ordinary = [frozen, *divisions[1:]] if plan.splits else [frozen]
+    configs = [
+        replace(config, train_fraction=fraction)
+        for fraction in plan.fractions
+        for config in (*_ordinary(plan, ordinary), *_arms(plan, split, varied))
+    ]
+    splits = {each.digest: each for division in divisions for each in division.splits}
+    for config in configs:
+        name = (config.model, config.strategy.name, config.seed)
         if name not in plan.missing:
-            write_record(folder / "trials", _record(plan, catalog, split, config, name in plan.failed))
+            of_split = splits[config.split_digest]
+            write_record(folder / "trials", _record(plan, catalog, of_split, config, name in plan.failed))
     _write_plan(folder, plan, catalog, configs)
     return folder
+
+
+def _ordinary(plan: Plan, divisions: Sequence[Division]) -> Iterator[TrialConfig]:
+    for division in divisions:
+        for model, strategy, seed, split in product(plan.models, plan.strategies, plan.seeds, division.splits):
+            yield replace(_config(plan, split.digest, model, strategy, seed), split_seed=division.seed)
+
+
+def _arms(plan: Plan, split: Split, varied: Mapping[int, Split]) -> Iterator[TrialConfig]:
+    for model, strategy, seed, arm in product(plan.models, plan.strategies, plan.seeds, plan.vary):
+        config = replace(_config(plan, split.digest, model, strategy, plan.seeds[0]), arm=arm)
+        if arm == "split":
+            yield replace(config, split_digest=varied[seed].digest, split_seed=seed)
+        else:
+            yield replace(config, streams=replace(config.streams, **{arm: seed}))
 
 
 def _images(plan: Plan) -> tuple[tuple[CatalogImage, ...], tuple[str, ...]]:
@@ -124,7 +161,7 @@ def _record(plan: Plan, catalog: Catalog, split: Split, config: TrialConfig, fai
     if failed:
         error = plan.error or {"type": "OutOfMemoryError", "message": "no room for 2 GiB", "traceback": "line 1"}
         return TrialRecord(**common, status="failed", error=error)
-    predictions = _predictions(catalog, split, config)
+    predictions = _predictions(plan, catalog, split, config)
     test = metrics(predictions.test_logits, predictions.test_labels, catalog.classes)
     share = {"linear_probe": 0.1, "full": 100.0}.get(config.strategy.name, 40.0)
     return TrialRecord(
@@ -144,17 +181,25 @@ def _record(plan: Plan, catalog: Catalog, split: Split, config: TrialConfig, fai
 def _skill(config: TrialConfig) -> float:
     """Return how far the right class's logit stands out; differs by model and strategy, and a little by seed."""
     digest = hashlib.sha256(f"{config.model}/{config.strategy.name}".encode()).digest()
-    return 1.0 + digest[0] / 128 + 0.1 * (config.seed % 5)
+    gain = 0.6 if config.model.startswith("vit") else 0.2
+    return 1.0 + digest[0] / 128 + 0.1 * (config.streams.init % 5) + gain * np.log2(config.train_fraction)
 
 
-def _predictions(catalog: Catalog, split: Split, config: TrialConfig) -> Predictions:
+def _draws(config: TrialConfig, purpose: str) -> np.random.Generator:
+    """Return what is the same for trials that differ in the arm alone."""
+    name = f"{config.name} {config.streams} {config.split_digest} {config.train_fraction} {purpose}"
+    return np.random.default_rng(int(hashlib.sha256(name.encode()).hexdigest()[:16], 16))
+
+
+def _predictions(plan: Plan, catalog: Catalog, split: Split, config: TrialConfig) -> Predictions:
     # An image is hard for every model alike, so that configurations are correlated as real ones are.
     difficulty = np.random.default_rng(7).normal(size=(len(catalog.images), len(catalog.classes)))
-    noise = np.random.default_rng(int(config.trial_id, 16)).normal(size=difficulty.shape)
+    noise = _draws(config, "noise").normal(size=difficulty.shape)
     number = {name: place for place, name in enumerate(catalog.classes)}
     labels = np.asarray([number[image.label] for image in catalog.images], dtype=np.int64)
     logits = difficulty + 0.7 * noise
-    logits[np.arange(labels.size), labels] += _skill(config)
+    of_split = np.random.default_rng(int(config.split_digest[:16], 16)).normal() * plan.fold_spread
+    logits[np.arange(labels.size), labels] += _skill(config) + of_split
     rows = {part: split.rows(part) for part in PARTS}
     return Predictions(
         validation_logits=logits[rows["validation"]].astype(np.float32),
@@ -197,7 +242,7 @@ def metrics(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], clas
 
 
 def _history(plan: Plan, config: TrialConfig, share: float) -> list[dict[str, Any]]:
-    rng = np.random.default_rng(int(config.trial_id, 16))
+    rng = _draws(config, "history")
     return [
         {
             "epoch": epoch,
@@ -241,9 +286,7 @@ def _environment(plan: Plan, seed: int) -> dict[str, Any]:
     return usual | dict((plan.environment or {}).get(seed, {}))
 
 
-def _write_plan(
-    folder: Path, plan: Plan, catalog: Catalog, configs: Mapping[tuple[str, str, int], TrialConfig]
-) -> None:
+def _write_plan(folder: Path, plan: Plan, catalog: Catalog, configs: Sequence[TrialConfig]) -> None:
     content = {
         "name": "planted",
         "images_digest": catalog.images_digest,
@@ -251,13 +294,14 @@ def _write_plan(
         "planned": [
             {
                 "trial_id": config.trial_id,
-                "model": model,
-                "strategy": strategy,
-                "seed": seed,
-                "arm": "all",
+                "model": config.model,
+                "strategy": config.strategy.name,
+                "seed": config.seed,
+                "arm": config.arm,
                 "split_digest": config.split_digest,
+                "train_fraction": config.train_fraction,
             }
-            for (model, strategy, seed), config in configs.items()
+            for config in configs
         ],
         "calls": [
             {

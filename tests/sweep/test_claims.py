@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from animefer_core.config import Streams, TrialConfig
 from animefer_core.data.catalog import CatalogImage, Duplicates
-from animefer_core.data.split import SplitFile
+from animefer_core.data.split import Division, Split, SplitFile
 from animefer_core.record import Predictions, TrialRecord
 from animefer_core.training.strategies import STUDY
 from sweep import claims as room
@@ -99,12 +99,19 @@ def sweep_of(world: World) -> Sweep:
         )
         for c in configs
     )
+    one = Division(splits=(Split(parts=given, digest="s"),))
     return Sweep(
         name="planted",
         split_file=SplitFile(
-            classes=EMOTIONS, images=images, images_digest="i", splits={"s": given}, skipped=(), duplicates=Duplicates()
+            classes=EMOTIONS,
+            images=images,
+            images_digest="i",
+            splits={"s": given},
+            divisions=(one,),
+            skipped=(),
+            duplicates=Duplicates(),
         ),
-        split_digest="s",
+        division=one,
         planned=planned,
         fingerprint={},
         calls=(),

@@ -107,7 +107,8 @@ def test_another_split_in_the_folder_is_planned_beside_the_first(settings, tmp_p
     )
     sweep = read_sweep(tmp_path / "out")
     assert [trial.trial_id for trial in sweep.planned] == [config.trial_id for config in first.plan.trials]
-    assert len(sweep.trials) == 2
+    assert [len(each.planned) for each in sweep.others] == [1]
+    assert len(sweep.trials) == 3
 
 
 def test_a_trial_that_was_trained_again_after_damage_is_told(tmp_path):

@@ -184,3 +184,37 @@ def test_a_bad_file_is_named(tmp_path, text, words):
     with pytest.raises(InputError) as caught:
         resolve({"config": written(tmp_path, text)})
     assert all(word in str(caught.value) for word in ["sweep.toml", *words]), caught.value
+
+
+@pytest.mark.parametrize(("one", "other"), [("folds", "splits"), ("folds", "vary"), ("splits", "vary")])
+def test_one_call_divides_the_images_in_one_way(one, other):
+    values = {"folds": "3", "splits": "1,2", "vary": "init"}
+    with pytest.raises(InputError, match=f"--{other}: it does not go with --{one}"):
+        resolve({name: values[name] for name in (one, other)})
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("folds", "1"),
+        ("folds", "-3"),
+        ("splits", "1,1"),
+        ("splits", "-1"),
+        ("vary", "weights"),
+        ("train_fraction", "0"),
+        ("train_fraction", "1.5"),
+        ("train_fraction", "0.5,0.50"),
+        ("train_fraction", "-0.1"),
+    ],
+)
+def test_what_divides_no_images_is_refused(option, value):
+    with pytest.raises(InputError, match=f"^--{option.replace('_', '-')}: "):
+        resolve({option: value})
+
+
+@pytest.mark.parametrize(
+    "options", [{"folds": "3"}, {"vary": "init,order"}, {"splits": "1,2", "train_fraction": "0.5,1"}]
+)
+def test_the_file_of_a_sweep_divides_the_images_as_it_did(tmp_path, options):
+    settings = resolve(options)
+    assert resolve({"config": written(tmp_path, settings.to_toml()), "out": settings.out}) == settings

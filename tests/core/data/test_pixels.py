@@ -3,6 +3,7 @@ import pickle
 import struct
 import warnings
 import zlib
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from torchvision.transforms import functional
 
 from animefer_core.data.catalog import Catalog, CatalogImage
 from animefer_core.data.pixels import BadImageError, ImageSet, decode, image_set
-from animefer_core.data.split import Split, split_digest
+from animefer_core.data.split import Split
+from animefer_core.errors import InputError
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 ORIENTATION = 0x0112
@@ -263,7 +265,7 @@ def small_set(pixels: np.ndarray) -> ImageSet:
     images = tuple(CatalogImage(path=f"{i}.png", label=label, sha256=f"{i}") for i, label in enumerate(labels))
     parts = ("train", "test", "validation", "train")
     catalog = Catalog(root=Path("x"), classes=("a", "b"), images=images)
-    return image_set(catalog, pixels, Split(parts=parts, digest=split_digest(images, parts)))
+    return image_set(catalog, pixels, [Split(parts=parts, digest="s")])
 
 
 def test_image_set_numbers_the_classes_in_order() -> None:
@@ -271,8 +273,59 @@ def test_image_set_numbers_the_classes_in_order() -> None:
 
 
 def test_image_set_has_the_rows_of_every_part() -> None:
-    rows = small_set(np.zeros((4, 3, 2, 2), np.uint8)).rows
+    rows = small_set(np.zeros((4, 3, 2, 2), np.uint8)).rows("s")
     assert {part: list(numbers) for part, numbers in rows.items()} == {"train": [0, 3], "validation": [2], "test": [1]}
+
+
+def set_of(sizes: dict[str, int]) -> ImageSet:
+    """Return a set of training images only, so many of each class, whose SHA-256 are in another order than they."""
+    labels = np.repeat(np.arange(len(sizes)), list(sizes.values()))
+    order = np.random.default_rng(3).permutation(labels.size)
+    splits = {"s": {"train": np.arange(labels.size), "validation": np.empty(0, int), "test": np.empty(0, int)}}
+    pixels = np.zeros((labels.size, 3, 1, 1), np.uint8)
+    return ImageSet(pixels=pixels, labels=labels, classes=tuple(sizes), splits=splits, order=order)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "kept"), [(1.0, [40, 10]), (0.5, [20, 5]), (0.25, [10, 3]), (0.1, [4, 1]), (0.05, [2, 1])]
+)
+def test_a_share_of_the_training_images_is_stratified(fraction: float, kept: list[int]) -> None:
+    images = set_of({"a": 40, "b": 10})
+    assert np.bincount(images.labels[images.rows("s", fraction)["train"]]).tolist() == kept
+
+
+def test_a_smaller_share_lies_within_every_larger_one() -> None:
+    images = set_of({"a": 40, "b": 7, "c": 13})
+    parts = [set(images.rows("s", share)["train"].tolist()) for share in (0.1, 0.25, 0.5, 0.9, 1.0)]
+    assert all(smaller < larger for smaller, larger in pairwise(parts))
+
+
+def test_a_share_is_not_the_first_of_the_rows() -> None:
+    assert set_of({"a": 40, "b": 10}).rows("s", 0.5)["train"].tolist() != [*range(20), *range(40, 45)]
+
+
+def test_a_share_that_leaves_a_class_empty_is_refused() -> None:
+    with pytest.raises(
+        InputError, match=r"--train-fraction 0\.04: class b has 10 training images, .* give 0\.05 or more"
+    ):
+        set_of({"a": 40, "b": 10}).rows("s", 0.04)
+
+
+def test_the_share_goes_by_content_not_by_name() -> None:
+    def files(names: list[str]) -> set[str]:
+        images = tuple(CatalogImage(path=name, label="a", sha256=f"{hash(name) % 7}{name[::-1]}") for name in names)
+        catalog = Catalog(root=Path("x"), classes=("a",), images=images)
+        split = Split(parts=("train",) * len(names), digest="s")
+        kept = image_set(catalog, np.zeros((len(names), 3, 1, 1), np.uint8), [split]).rows("s", 0.5)["train"]
+        return {images[row].sha256 for row in kept}
+
+    names = [f"{number:02}.png" for number in range(20)]
+    assert files(names) == files(names[::-1])
+
+
+def test_a_split_that_is_not_there_is_refused() -> None:
+    with pytest.raises(InputError, match="have no split elsewhere"):
+        set_of({"a": 4}).rows("elsewhere")
 
 
 def test_image_set_takes_read_only_pixels() -> None:

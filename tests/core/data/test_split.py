@@ -11,7 +11,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from animefer_core.data.catalog import BadImage, Catalog, CatalogImage, Duplicates, read_images
-from animefer_core.data.split import Split, make_split, part_counts, read_split_file, split_digest, write_split_file
+from animefer_core.data.split import (
+    Division,
+    Split,
+    make_folds,
+    make_split,
+    part_counts,
+    read_split_file,
+    split_digest,
+    write_split_file,
+)
 from animefer_core.errors import InputError
 
 PARTS = ("train", "validation", "test")
@@ -283,25 +292,27 @@ def test_file_returns_what_was_written(tmp_path: Path) -> None:
         duplicates=Duplicates(across_classes=(("a", "b"),), repeats=2),
     )
     splits = [make_split(catalog, seed=seed) for seed in (1, 2)]
-    write_split_file(tmp_path / "split.json", catalog, splits)
+    divisions = tuple(Division(seed=seed, splits=(split,)) for seed, split in zip((1, 2), splits, strict=True))
+    write_split_file(tmp_path / "split.json", catalog, divisions)
     back = read_split_file(tmp_path / "split.json")
     assert (back.images, back.classes, back.images_digest) == (catalog.images, catalog.classes, catalog.images_digest)
     assert back.splits == {split.digest: split.parts for split in splits}
+    assert back.divisions == divisions
     assert (back.skipped, back.duplicates) == (catalog.bad, catalog.duplicates)
 
 
 def test_file_has_the_contracts_fields(tmp_path: Path) -> None:
     catalog = faces([3, 3])
-    write_split_file(tmp_path / "split.json", catalog, [make_split(catalog)])
+    write_split_file(tmp_path / "split.json", catalog, [Division(seed=42, splits=(make_split(catalog),))])
     values = json.loads((tmp_path / "split.json").read_text())
-    assert {"images", "images_digest", "splits", "classes", "skipped", "duplicates"} <= values.keys()
+    assert {"images", "images_digest", "splits", "classes", "skipped", "duplicates", "divisions"} <= values.keys()
     assert {"path", "sha256", "label", "group"} <= values["images"][0].keys()
     assert [len(parts) for parts in values["splits"].values()] == [6]
 
 
 def written(tmp_path: Path) -> Path:
     catalog = faces([3, 3])
-    write_split_file(tmp_path / "split.json", catalog, [make_split(catalog)])
+    write_split_file(tmp_path / "split.json", catalog, [Division(seed=42, splits=(make_split(catalog),))])
     return tmp_path / "split.json"
 
 
@@ -337,3 +348,53 @@ def test_real_faces_are_split(name: str, label: str, expected: list[int]) -> Non
         pytest.skip(f"the real images of {name} are not beside this checkout")
     catalog, _ = read_images(REAL / name, 8)
     assert counts(catalog, make_split(catalog))[label] == expected
+
+
+class TestFolds:
+    @pytest.mark.parametrize(("sizes", "n_folds"), [([30, 30], 3), ([31, 17, 8], 4), ([10, 10], 5)])
+    def test_every_image_is_tested_in_one_fold(self, sizes: list[int], n_folds: int) -> None:
+        catalog = faces(sizes)
+        tested = Counter(row for fold in make_folds(catalog, n_folds) for row in fold.rows("test").tolist())
+        assert tested == dict.fromkeys(range(sum(sizes)), 1)
+
+    def test_folds_are_stratified(self) -> None:
+        catalog = faces([30, 12])
+        of_folds = [counts(catalog, fold) for fold in make_folds(catalog, 3)]
+        assert [(found["c00"][2], found["c01"][2]) for found in of_folds] == [(10, 4)] * 3
+
+    def test_validation_takes_its_share_of_the_rest(self) -> None:
+        catalog = faces([255, 255])
+        assert counts(catalog, make_folds(catalog, 3)[1]) == {"c00": [140, 30, 85], "c01": [140, 30, 85]}
+
+    def test_each_has_a_digest_of_its_own(self) -> None:
+        folds = make_folds(faces([9, 9]), 3)
+        assert len({fold.digest for fold in folds}) == 3
+
+    def test_groups_stay_in_one_part(self) -> None:
+        images = [image("x", number, group=f"g{number // 4}") for number in range(40)]
+        catalog = catalog_of(images + [image("y", number) for number in range(40)])
+        for fold in make_folds(catalog, 3):
+            parts_of: dict[str, set[str]] = {}
+            for each, part in zip(catalog.images, fold.parts, strict=True):
+                parts_of.setdefault(each.group or each.path, set()).add(part)
+            assert {len(parts) for parts in parts_of.values()} == {1}
+
+    def test_names_of_the_files_decide_nothing(self) -> None:
+        one = catalog_of([image("x", i) for i in range(12)] + [image("y", i) for i in range(12)])
+        other = catalog_of([replace(each, path=f"{each.label}/{each.sha256}.png") for each in one.images])
+        assert {fold.digest for fold in make_folds(one, 3)} == {fold.digest for fold in make_folds(other, 3)}
+
+    def test_more_folds_than_the_smallest_class_has_images_are_refused(self) -> None:
+        sentence = (
+            "--folds 5: class c01 of faces has too few images to split: 4, where at least 5 are needed; add images"
+        )
+        with pytest.raises(InputError, match=sentence):
+            make_folds(faces([9, 4]), 5)
+
+    def test_a_single_fold_is_refused(self) -> None:
+        with pytest.raises(InputError, match="--folds 1: give 2 or more"):
+            make_folds(faces([9, 9]), 1)
+
+    def test_parts_of_the_folders_own_are_refused(self) -> None:
+        with pytest.raises(InputError, match="--folds 2: faces gives parts of its own"):
+            make_folds(given_parts(train=9, test=3), 2)

@@ -18,6 +18,9 @@ from animefer_core.training.loop import Fit, Pictures, TrainingDivergedError, ba
 from animefer_core.training.strategies import STUDY, Strategy
 from animefer_core.trial import build_network, normalisation_of
 
+SPLIT = "5" * 64
+"""The one split of `make_images` and `make_config`."""
+
 VIT = "vit_tiny_patch16_224"
 STEP_BY_STEP = Strategy(name="step by step", max_epochs=9, patience=2, unfreeze_every=2)
 
@@ -56,7 +59,7 @@ def train(
 
 def validation_logits(config: TrialConfig, images: ImageSet, network: Network) -> np.ndarray:
     pictures = Pictures(images.pixels, torch.device("cpu"))
-    rows = images.rows["validation"]
+    rows = images.rows(SPLIT)["validation"]
     compute = choose_compute("cpu", "fp32", 32)
     return predict(network, pictures, rows, config.image_size, normalisation_of(config), compute)
 
@@ -225,7 +228,10 @@ class TestHistory:
     def test_validation_numbers_are_those_of_the_logits(self, make_config, images):
         config = make_config(VIT, "linear_probe", epochs_cap=1)
         fitted = train(config, images)
-        logits, labels = torch.tensor(fitted.validation_logits), torch.tensor(images.labels[images.rows["validation"]])
+        logits, labels = (
+            torch.tensor(fitted.validation_logits),
+            torch.tensor(images.labels[images.rows(SPLIT)["validation"]]),
+        )
         entry = fitted.history[0]
         assert entry["validation_loss"] == pytest.approx(float(torch.nn.functional.cross_entropy(logits, labels)))
         assert entry["validation_accuracy"] == pytest.approx(float((logits.argmax(1) == labels).float().mean()))
@@ -340,14 +346,15 @@ def test_training_reads_no_row_of_the_test_part(make_config, images):
             return super().__getitem__(rows)
 
     train(make_config(VIT, "linear_probe"), images, pictures=Watched(images.pixels, torch.device("cpu")))
-    assert read == {*images.rows["train"].tolist(), *images.rows["validation"].tolist()}
+    assert read == {*images.rows(SPLIT)["train"].tolist(), *images.rows(SPLIT)["validation"].tolist()}
 
 
 def test_predictions_do_not_depend_on_what_else_is_in_the_batch(make_config, images):
     config = make_config()
     network = network_of(config, images)
     together = validation_logits(config, images, network)
-    alone = replace(images, rows={**images.rows, "validation": images.rows["validation"][:1]})
+    rows = images.rows(SPLIT)
+    alone = replace(images, splits={SPLIT: {**rows, "validation": rows["validation"][:1]}})
     np.testing.assert_allclose(validation_logits(config, alone, network)[0], together[0], rtol=1e-4, atol=1e-5)
 
 

@@ -20,12 +20,12 @@ from sweep.settings import PRESETS, Settings
 from tests.sweep.records import Plan, plant
 
 OPTIONS = {
-    "sweep": """address allow-duplicates config data device dry-run epochs fit frozen-norm gpu-share image-size models
-        no-pretrained normalisation out per-class precision preset pretrained save-models seeds skip-bad strategies
-        test-share threads validation-share weights-dir""",
-    "trial": """again allow-duplicates config data device epochs fit frozen-norm image-size model no-pretrained
-        normalisation out per-class precision preset pretrained save-models seed skip-bad strategy test-share threads
-        validation-share weights-dir""",
+    "sweep": """address allow-duplicates config data device dry-run epochs fit folds frozen-norm gpu-share image-size
+        models no-pretrained normalisation out per-class precision preset pretrained save-models seeds skip-bad splits
+        strategies test-share threads train-fraction validation-share vary weights-dir""",
+    "trial": """again allow-duplicates config data device epochs fit folds frozen-norm image-size model no-pretrained
+        normalisation out per-class precision preset pretrained save-models seed skip-bad splits strategy test-share
+        threads train-fraction validation-share vary weights-dir""",
     "plan": "config epochs explain image-size preset",
     "report": "format",
     "status": "",

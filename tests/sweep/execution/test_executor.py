@@ -14,14 +14,17 @@ import ray
 from rich.console import Console
 
 from animefer_core.data.pixels import ImageSet
+from animefer_core.data.split import Division, Split
 from animefer_core.record import read_record
 from sweep.execution.executor import SweepStoppedError, Work, execute
 from sweep.execution.packing import Capacity
 from sweep.execution.progress import display_for
 from sweep.keeping import Keeper
-from sweep.plan import grid
+from sweep.plan import Divisions, grid
 from sweep.settings import resolve
 from tests.sweep.execution import canned
+
+ONE_SPLIT = Divisions(ordinary=(Division(splits=(Split(parts=(), digest="s"),)),))
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +32,12 @@ def data():
     labels = np.arange(40) % 2
     rows = {"train": np.arange(20), "validation": np.arange(20, 30), "test": np.arange(30, 40)}
     pixels = np.zeros((40, 3, 8, 8), np.uint8)
-    return ImageSet(pixels=pixels, labels=labels, classes=("a", "b"), rows=rows, split_digest="s")
+    return ImageSet(pixels=pixels, labels=labels, classes=("a", "b"), splits={"s": rows}, order=np.arange(40))
 
 
 def work_for(data, seeds, *, save_models="none"):
     settings = resolve({"models": "resnet18", "strategies": "linear_probe,full", "seeds": seeds})
-    trials = grid(settings, split_digest="s", weights={"resnet18": "random"}, threads=1)
+    trials = grid(settings, ONE_SPLIT, weights={"resnet18": "random"}, threads=1)
     capacity = Capacity(trials_at_once=2, threads=1, gpu_share=0.0)
     return Work(
         trials=trials, data=data, weights={}, capacity=capacity, device="cpu", address="local", save_models=save_models

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sweep.statistics import sd_interval, sources, two_way
+from sweep.statistics import sd_interval, sources, spread_between, summed, two_way
 
 
 def world(rng, seed_sd, n_seeds=5, n_images=200):
@@ -84,3 +84,73 @@ def test_the_test_sets_share_is_one_where_seeds_bring_nothing():
 def test_answers_without_any_spread_have_none():
     found = sources(np.ones((3, 8)))
     assert (found.seed.sd, found.image.sd, found.residual) == (0, 0, 0)
+
+
+def test_equal_values_have_no_spread_at_all():
+    assert sd_interval([0.1 + 0.2] * 3).sd == 0.0
+
+
+def in_folds(rng, fold_sd, n_seeds=4, n_folds=5, per_fold=60):
+    folds = np.repeat(np.arange(n_folds), per_fold)
+    return world(rng, 0.02, n_seeds, folds.size) + fold_sd * rng.standard_normal(n_folds)[folds], folds
+
+
+@pytest.mark.parametrize("fold_sd", [0.0, 0.05, 0.2])
+def test_intervals_of_the_folds_component_cover(fold_sd):
+    rng = np.random.default_rng(2)
+    draws = [sources(y, folds=folds).fold for y, folds in (in_folds(rng, fold_sd) for _ in range(600))]
+    # Standard error of 600 draws at 95 %: 0.009.
+    assert np.mean([found.low <= fold_sd <= found.high for found in draws]) >= 0.925
+
+
+def test_images_are_taken_within_folds():
+    rng = np.random.default_rng(3)
+    draws = [sources(y, folds=folds).image for y, folds in (in_folds(rng, 0.3) for _ in range(300))]
+    # Standard error of 300 draws at 95 %: 0.013.
+    assert np.mean([found.low <= 0.4 <= found.high for found in draws]) >= 0.92
+
+
+def test_without_folds_they_have_no_component():
+    assert sources(world(np.random.default_rng(0), 0.1)).fold is None
+
+
+@pytest.mark.parametrize(("between_sd", "n_rows", "n_repeats"), [(0.0, 3, 3), (0.02, 5, 3), (0.1, 4, 5)])
+def test_spread_between_and_within_covers(between_sd, n_rows, n_repeats):
+    rng = np.random.default_rng(4)
+    inside = np.zeros(2)
+    for _ in range(1000):
+        y = between_sd * rng.standard_normal((n_rows, 1)) + 0.03 * rng.standard_normal((n_rows, n_repeats))
+        between, within = spread_between(y)
+        inside += between.low <= between_sd <= between.high, within.low <= 0.03 <= within.high
+    # Standard error of 1,000 draws at 95 %: 0.007.
+    assert inside[0] >= 930
+    assert 930 <= inside[1] <= 970
+
+
+@pytest.mark.parametrize("values", [np.zeros((1, 3)), np.zeros((3, 1)), np.zeros(3), np.full((2, 2), np.nan)])
+def test_spread_needs_two_rows_and_two_repeats(values):
+    with pytest.raises(ValueError, match="two of each at least"):
+        spread_between(values)
+
+
+@pytest.mark.parametrize(("sds", "df"), [((0.02, 0.03), (4, 4)), ((0.001, 0.03), (2, 2)), ((0.05, 0.01), (9, 2))])
+def test_the_interval_of_a_sum_covers(sds, df):
+    rng = np.random.default_rng(5)
+    true, inside = math.hypot(*sds), 0
+    for _ in range(2000):
+        parts = [(sd * math.sqrt(rng.chisquare(n) / n), n) for sd, n in zip(sds, df, strict=True)]
+        found = summed(parts)
+        inside += found.low <= true <= found.high
+    # Graybill and Wang's limits err a little on the safe side; standard error of 2,000 draws: 0.005.
+    assert 0.94 <= inside / 2000 <= 0.985
+
+
+def test_a_sum_of_one_is_its_chi_square_interval():
+    values = [0.7, 0.72, 0.75]
+    expected = sd_interval(values)
+    assert vars(summed([(expected.sd, 2)])) == pytest.approx(vars(expected))
+
+
+def test_there_is_no_sum_of_nothing():
+    with pytest.raises(ValueError, match="nothing to sum"):
+        summed([])
