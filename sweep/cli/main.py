@@ -99,6 +99,7 @@ def sweep(
     validation_share: options.ValidationShare = None,
     test_share: options.TestShare = None,
     per_class: options.PerClass = None,
+    extra_views: options.ExtraViews = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be trained, and train nothing.")] = False,
 ) -> None:
     """Train every model under every strategy with every seed, and write the robustness report.
@@ -137,6 +138,7 @@ def trial(
     validation_share: options.ValidationShare = None,
     test_share: options.TestShare = None,
     per_class: options.PerClass = None,
+    extra_views: options.ExtraViews = None,
     again: Annotated[
         bool, typer.Option("--again", help="Train a completed trial anew; it then meets the test images twice.")
     ] = False,

@@ -137,3 +137,10 @@ TestShare = Annotated[
     str | None, typer.Option(metavar="F", help=f"Share of the images for the test.  {default('test_share')}")
 ]
 PerClass = Annotated[str | None, typer.Option(metavar="N", help=f"Drawn faces of each class.  {default('per_class')}")]
+ExtraViews = Annotated[
+    bool | None,
+    typer.Option(
+        "--extra-views/--no-extra-views",
+        help="Meet the test images in grey, as JPEG of quality 30 and mirrored, too.  [default: extra-views]",
+    ),
+]
