@@ -36,6 +36,7 @@ def captions(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]
         "variance": words.variance(),
         "calibration": words.calibration(),
         "ensembles": words.ensembles(),
+        "views": words.views(),
         "efficiency": EFFICIENCY,
         "claims": words.claims(),
         "study": words.study(),
@@ -152,6 +153,16 @@ class _Words:
             f"{self.here}. One model a configuration, which averages its seeds' probabilities: not a mean over seeds. "
             f"Interval, 95 %: its accuracy on all {self.images} of this kind; another set of seeds would make another "
             f"ensemble. Nothing is tested. {SINGLE}"
+        )
+
+    def views(self) -> str:
+        return (
+            "Each trial met these views of its test images beside the images as they are: "
+            "them: grey is their luma (ITU-R 601); JPEG quality 30 is the decoded square compressed at that side and "
+            "read again; mirrored is left for right. Accuracy is that on the view; points lost are the accuracy "
+            "on the images as they are minus it, of the same seeds and images, over the seeds that met the view; below "
+            f"0 it is the higher one. {self._seeds()} {self.total}; of points lost blank where nothing varied. "
+            f"{SINGLE} {self.training}"
         )
 
     def study(self) -> str:

@@ -177,6 +177,8 @@ def _galleries(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, Ga
         "classes": Gallery(overview=figures.class_f1(sweep, tables["per_class"])),
         "confusion": Gallery(small=figures.confusion_matrices(sweep, tables["confusion"])),
     }
+    if "views" in tables:
+        predictions["views"] = Gallery(overview=figures.views(tables["views"]))
     if sweep.imported:
         return predictions
     return predictions | {

@@ -1,6 +1,6 @@
 """The sections of the report that are tables: each opens with a sentence that states what was found.
 
-ranking ─ differences ─ what would decide the rest ─ calibration ─ ensembles ─ spread ─ the study's claims
+ranking ─ differences ─ what would decide the rest ─ calibration ─ ensembles ─ spread ─ other views ─ the study's claims
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ import pandas as pd
 from sweep.claims import CAUTION, HEADING
 from sweep.frames import Sweep
 from sweep.report.captions import captions
-from sweep.report.readable import FAMILIES, readable
+from sweep.report.readable import FAMILIES, VIEWS, readable
 from sweep.report.words import between, count, listed, number
 from sweep.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED
 
@@ -90,6 +90,7 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
         ("calibration", "Calibration", _calibration),
         ("ensembles", "Seed ensembles", _ensembles),
         ("variance", "Spread", _variance),
+        ("views", "Other views", _views),
     ):
         if key in tables and (finding := tell(tables[key])):
             add(key, title, finding, shown(key, tables[key], title, folded=True))
@@ -244,6 +245,25 @@ def _variance(table: pd.DataFrame) -> str:
         f"Between seeds test accuracy has a standard deviation of {between(100 * seeds['sd'])} "
         f"points.{'' if pd.isna(share) else told}"
     )
+
+
+def _views(table: pd.DataFrame) -> str:
+    costs = [
+        f"{VIEWS.get(str(view), view)}, {between(100 * rows['loss_of_accuracy'])} ({_how_surely(rows)})"
+        for view, rows in table.groupby("view", sort=False)
+    ]
+    across = ", least to most by configuration" if table["view"].duplicated().any() else ""
+    return f"Points of accuracy lost on other views of the same test images{across}: {'; '.join(costs)}."
+
+
+def _how_surely(rows: pd.DataFrame) -> str:
+    """Say of how many losses of accuracy the total interval excludes 0; a negative loss is a gain."""
+    low, high = (rows[f"loss_of_accuracy_total_ci_{end}"] for end in ("low", "high"))
+    if not (known := int(low.notna().sum())):
+        return "no interval"
+    gained = int((high < 0).sum())
+    told = f"total interval above 0 for {int((low > 0).sum())} of {known}"
+    return f"{told}, below 0 for {gained}" if gained else told
 
 
 def _claims(table: pd.DataFrame) -> str:

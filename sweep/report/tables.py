@@ -16,6 +16,7 @@ from sweep.matrices import paired
 from sweep.report.differences import comparisons, effects, power, ranking
 from sweep.report.spread import calibration, ensembles, variance, within
 from sweep.report.study import study
+from sweep.report.views import views
 from sweep.statistics import (
     TotalInterval,
     calibration_interval,
@@ -70,7 +71,7 @@ def all_tables(sweep: Sweep) -> dict[str, pd.DataFrame]:
     """Return every table by its file's name, without the ending.
 
     Imported predictions have none of the training, nor of the study's claims; without probabilities there is none of
-    calibration and ensembles.
+    calibration and ensembles, and where no trial met another view of the test images none of those.
     """
     matrices = paired(sweep)
     tables = {
@@ -85,6 +86,9 @@ def all_tables(sweep: Sweep) -> dict[str, pd.DataFrame]:
     }
     if any(each.has_probabilities for each in sweep.configurations):
         tables |= {"calibration": calibration(sweep), "ensembles": ensembles(sweep)}
+    altered = views(sweep)
+    if len(altered):
+        tables["views"] = altered
     if not sweep.imported:
         tables["efficiency"] = efficiency(sweep)
         tables["claims"] = claims(sweep, matrices)
