@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from animefer_core.config import canonical_json
 
 Status = Literal["completed", "failed"]
+VIEW_PREFIX = "test_logits_"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +40,26 @@ class Predictions:
     """(test images,) class numbers"""
     test_index: npt.NDArray[np.int64]
     """(test images,) rows of split.json's images"""
+    view_logits: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    """Name of another view of the same test images -> (test images, classes); empty where none was met."""
+
+    def arrays(self) -> dict[str, Any]:
+        """Return every array by its name in the .npz file; those of other views are test_logits_<view>."""
+        own = {name: value for name, value in vars(self).items() if name != "view_logits"}
+        return own | {f"{VIEW_PREFIX}{view}": logits for view, logits in self.view_logits.items()}
 
     def to_bytes(self) -> bytes:
         """Return the arrays as an .npz file's bytes."""
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **vars(self))
+        np.savez_compressed(buffer, **self.arrays())
         return buffer.getvalue()
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Return the predictions whose `arrays()` these are; raises TypeError where one is lacking or unknown."""
+        views = {name.removeprefix(VIEW_PREFIX): a for name, a in arrays.items() if name.startswith(VIEW_PREFIX)}
+        own = {name: array for name, array in arrays.items() if not name.startswith(VIEW_PREFIX)}
+        return cls(**own, view_logits=views)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +134,7 @@ def read_record(directory: Path) -> TrialRecord:
         if hashlib.sha256(content).hexdigest() != expected:
             raise ValueError(f"{directory / 'predictions.npz'} was changed after it was written")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            predictions = Predictions(**{name: arrays[name] for name in arrays.files})
+            predictions = Predictions.from_arrays({name: arrays[name] for name in arrays.files})
     return TrialRecord(**values, predictions=predictions)
 
 

@@ -15,11 +15,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from animefer_core.config import STUDY_MODELS, TrialConfig
+from animefer_core.data.alterations import ALTERATIONS
 from animefer_core.data.pixels import ImageSet
 from animefer_core.metrics import evaluate
 from animefer_core.models import zoo
@@ -33,7 +35,7 @@ from animefer_core.training.device import (
     peak_memory_bytes,
     reset_peak_memory,
 )
-from animefer_core.training.loop import Normalisation, OnEpoch, Pictures, fit, place, predict
+from animefer_core.training.loop import Fit, Normalisation, OnEpoch, Pictures, fit, place, predict
 
 
 def run_trial(
@@ -45,12 +47,14 @@ def run_trial(
     on_epoch: OnEpoch | None = None,
     keep_state: bool = False,
     shared_device: bool = False,
+    extra_views: bool = True,
 ) -> TrialRecord:
     """Fine-tune, choose on validation, meet the test set once, and return the record.
 
     `weights` is the pretrained state dict in the model's own names (None: random initialisation). `on_epoch` is
     called with every entry of the history. `keep_state` puts the chosen checkpoint's tensors into the record's
     `state`. `shared_device` says that other trials run beside this one, which its timings must tell.
+    `extra_views` has the test images met altered as well (`ALTERATIONS`), at the same meeting; it changes nothing else.
 
     Raises InputError for weights or a device that do not fit, TrainingDivergedError for a loss that is no number.
     """
@@ -66,12 +70,13 @@ def run_trial(
 
     fitted = fit(network, data, pictures, config, normalisation, compute, on_epoch)
 
-    # The one meeting with the test set.
+    # The one meeting with the test set: its images as they are, which is what is timed, then altered.
     met_at = _now()
     started = time.perf_counter()
     test_rows, validation_rows = rows["test"], rows["validation"]
     test_logits = predict(network, pictures, test_rows, config.image_size, normalisation, compute)
     eval_images_per_second = len(test_rows) / (time.perf_counter() - started)
+    view_logits = _altered(network, data, config, normalisation, compute) if extra_views else {}
 
     predictions = Predictions(
         validation_logits=fitted.validation_logits,
@@ -80,6 +85,7 @@ def run_trial(
         test_logits=test_logits,
         test_labels=data.labels[test_rows],
         test_index=test_rows,
+        view_logits=view_logits,
     )
     return TrialRecord(
         **identity(config),
@@ -91,15 +97,8 @@ def run_trial(
         validation=evaluate(predictions.validation_logits, predictions.validation_labels, data.classes),
         test=evaluate(test_logits, predictions.test_labels, data.classes),
         efficiency={
-            "train_images_per_second": len(rows["train"])
-            * len(fitted.history)
-            / sum(entry["seconds"] for entry in fitted.history),
+            **_efficiency(network, data, config, fitted, compute),
             "eval_images_per_second": eval_images_per_second,
-            "latency_ms": _latency(network, config.image_size, compute),
-            "peak_memory_bytes": peak_memory_bytes(compute),
-            "parameters": sum(parameter.numel() for parameter in network.model.parameters()),
-            "trainable_parameters": fitted.trainable_parameters,
-            "flops_per_image": flops_per_image(config.model, len(data.classes), config.image_size),
             "shared_device": shared_device,
             "trial_seconds": time.perf_counter() - began,
         },
@@ -186,6 +185,33 @@ def flops_per_image(model: str, classes: int, image_size: int) -> int:
     with FlopCounterMode(display=False) as counter:
         network.model(image)
     return int(counter.get_total_flops())
+
+
+def _altered(
+    network: zoo.Network, data: ImageSet, config: TrialConfig, normalisation: Normalisation, compute: Compute
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Return the logits (test images, classes) of the test images under each alteration."""
+    logits, rows = {}, data.rows(config.split_digest)["test"]
+    for name, alter in ALTERATIONS.items():
+        pictures = Pictures(data.pixels, compute.device, alter)
+        logits[name] = predict(network, pictures, rows, config.image_size, normalisation, compute)
+    return logits
+
+
+def _efficiency(
+    network: zoo.Network, data: ImageSet, config: TrialConfig, fitted: Fit, compute: Compute
+) -> dict[str, Any]:
+    """Return what training cost, and how large and fast the network is."""
+    seconds = sum(entry["seconds"] for entry in fitted.history)
+    train_rows = data.rows(config.split_digest, config.train_fraction)["train"]
+    return {
+        "train_images_per_second": len(train_rows) * len(fitted.history) / seconds,
+        "latency_ms": _latency(network, config.image_size, compute),
+        "peak_memory_bytes": peak_memory_bytes(compute),
+        "parameters": sum(parameter.numel() for parameter in network.model.parameters()),
+        "trainable_parameters": fitted.trainable_parameters,
+        "flops_per_image": flops_per_image(config.model, len(data.classes), config.image_size),
+    }
 
 
 def _latency(network: zoo.Network, image_size: int, compute: Compute) -> float:

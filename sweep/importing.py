@@ -203,8 +203,11 @@ def _present(directory: Path) -> Predictions | None:
 
 
 def _same(one: Predictions, other: Predictions) -> bool:
-    pairs = [(value, getattr(other, name)) for name, value in vars(one).items()]
-    return all(a.shape == b.shape and np.allclose(a, b, rtol=0, atol=SAME_LOGIT) for a, b in pairs)
+    ours, theirs = one.arrays(), other.arrays()
+    return ours.keys() == theirs.keys() and all(
+        ours[name].shape == theirs[name].shape and np.allclose(ours[name], theirs[name], rtol=0, atol=SAME_LOGIT)
+        for name in ours
+    )
 
 
 def _predictions(trials: Trials, number: int, labels: Numbers) -> Predictions:

@@ -74,6 +74,8 @@ class Settings:
     test_share: float = 0.15
     per_class: int = 45
     """Drawn faces a class."""
+    extra_views: bool = True
+    """Whether trials meet the test images altered as well; changes no other number of theirs."""
 
     @property
     def own_strategies(self) -> dict[str, Strategy]:
@@ -373,5 +375,6 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "validation_share": _share,
     "test_share": _share,
     "per_class": _integer,
+    "extra_views": _truth,
 }
 """Option -> its check: returns the value in its field's type, or raises ValueError with the middle of a sentence."""

@@ -118,9 +118,11 @@ def make_folds(
     """
     shares = _shares(validation_share, test_share)
     if any(image.part for image in catalog.images):
-        raise InputError(f"--folds {n_folds}: {catalog.root} gives parts of its own; put all images into class folders")
+        raise InputError(
+            f"--folds {n_folds}: {catalog.root} gives parts of its own; put all images into class folders."
+        )
     if n_folds < 2:
-        raise InputError(f"--folds {n_folds}: give 2 or more")
+        raise InputError(f"--folds {n_folds}: give 2 or more.")
     everything = list(range(len(catalog.images)))
     names = [str(fold) for fold in range(n_folds)]
     try:
@@ -132,7 +134,7 @@ def make_folds(
             for number, fold in enumerate(names)
         )
     except InputError as error:
-        raise InputError(f"--folds {n_folds}: {error}, or give fewer folds") from error
+        raise InputError(f"--folds {n_folds}: {error}, or give fewer folds.") from error
 
 
 def _tested_in(catalog: Catalog, test: Sequence[int], shares: Mapping[str, float], rng: np.random.Generator) -> Split:

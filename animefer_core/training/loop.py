@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from animefer_core.config import TrialConfig
+from animefer_core.data.alterations import Alteration
 from animefer_core.data.augment import draw_views, evaluation_views, training_views
 from animefer_core.data.pixels import ImageSet
 from animefer_core.metrics import cross_entropy
@@ -51,15 +52,21 @@ class Fit:
 
 
 class Pictures:
-    """The decoded images where the device can index them: copied to a card once, left in place on a CPU."""
+    """The decoded images where the device can index them: copied to a card once, left in place on a CPU.
 
-    def __init__(self, pixels: npt.NDArray[np.uint8], device: torch.device) -> None:
+    Altered ones are met once each, and are made on the host as they are asked for: nothing is held twice.
+    """
+
+    def __init__(self, pixels: npt.NDArray[np.uint8], device: torch.device, alter: Alteration | None = None) -> None:
         self._pixels = pixels
         self._device = device
-        self._on_device = None if device.type == "cpu" else torch.tensor(pixels, device=device)
+        self._alter = alter
+        self._on_device = None if device.type == "cpu" or alter else torch.tensor(pixels, device=device)
 
     def __getitem__(self, rows: npt.NDArray[np.int64]) -> Tensor:
         """Return the images of some rows, uint8 (rows, 3, side, side)."""
+        if self._alter is not None:
+            return torch.from_numpy(self._alter(self._pixels[rows])).to(self._device)
         if self._on_device is None:
             # Indexing copies, so the array may be read-only, as it is in an object store.
             return torch.from_numpy(self._pixels[rows])

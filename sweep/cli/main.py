@@ -103,6 +103,7 @@ def sweep(
     vary: options.Vary = None,
     train_fraction: options.TrainFraction = None,
     per_class: options.PerClass = None,
+    extra_views: options.ExtraViews = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be trained, and train nothing.")] = False,
 ) -> None:
     """Train every model under every strategy with every seed, and write the robustness report.
@@ -145,6 +146,7 @@ def trial(
     vary: options.Vary = None,
     train_fraction: options.TrainFraction = None,
     per_class: options.PerClass = None,
+    extra_views: options.ExtraViews = None,
     again: Annotated[
         bool, typer.Option("--again", help="Train a completed trial anew; it then meets the test images twice.")
     ] = False,

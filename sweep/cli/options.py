@@ -165,3 +165,10 @@ TrainFraction = Annotated[
         f"{default('train_fraction')}",
     ),
 ]
+ExtraViews = Annotated[
+    bool | None,
+    typer.Option(
+        "--extra-views/--no-extra-views",
+        help="Meet the test images in grey, as JPEG of quality 30 and mirrored, too.  [default: extra-views]",
+    ),
+]

@@ -74,6 +74,7 @@ def _execute(console: Console, work: Prepared) -> type[BaseException] | None:
         device=settings.device,
         address=settings.address,
         save_models=settings.save_models,
+        extra_views=settings.extra_views,
     )
     keeper = Keeper(settings.out, settings.save_models, work.records)
     display = display_for(console, len(work.plan.to_run), work.capacity.trials_at_once)
@@ -163,6 +164,7 @@ def _run_trial(console: Console, work: Prepared, keeper: Keeper, config: TrialCo
             device=settings.device,
             on_epoch=lambda entry: console.print(_epoch_line(entry), highlight=False),
             keep_state=settings.save_models != "none",
+            extra_views=settings.extra_views,
         )
     except Exception as error:
         # Like a sweep, a trial leaves a record of its failure.

@@ -51,6 +51,8 @@ class Work:
     address: str
     save_models: SaveModels
     """Which of the chosen checkpoints the driver may ask for."""
+    extra_views: bool = True
+    """Whether the test images are met altered as well."""
 
 
 def execute(
@@ -77,6 +79,7 @@ def execute(
             device=work.device,
             save_models=work.save_models,
             shared_device=work.capacity.shared_device,
+            extra_views=work.extra_views,
         )
         tuner = tune.Tuner(
             tune.with_resources(function, {"cpu": work.capacity.threads, "gpu": work.capacity.gpu_share}),

@@ -50,6 +50,7 @@ def trainable(
     device: str,
     save_models: SaveModels,
     shared_device: bool,
+    extra_views: bool,
 ) -> None:
     """Run the trial config["trial"] and report each epoch, then its Outcome.
 
@@ -71,6 +72,7 @@ def trainable(
             on_epoch=on_epoch,
             keep_state=save_models != "none",
             shared_device=shared_device,
+            extra_views=extra_views,
         )
     except Exception as error:
         record = failed_record(trial, error)

@@ -40,6 +40,7 @@ def captions(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]
         "lead": words.lead(),
         "calibration": words.calibration(),
         "ensembles": words.ensembles(),
+        "views": words.views(),
         "efficiency": EFFICIENCY,
         "claims": words.claims(),
         "study": words.study(),
@@ -186,6 +187,16 @@ class _Words:
             f"ensemble. Nothing is tested. {SINGLE}"
         )
 
+    def views(self) -> str:
+        return (
+            "Each trial met these views of its test images beside the images as they are: "
+            "them: grey is their luma (ITU-R 601); JPEG quality 30 is the decoded square compressed at that side and "
+            "read again; mirrored is left for right. Accuracy is that on the view; points lost are the accuracy "
+            "on the images as they are minus it, of the same seeds and images, over the seeds that met the view; below "
+            f"0 it is the higher one. {self._seeds()} {self.total}; of points lost blank where nothing varied. "
+            f"{SINGLE} {self.training}"
+        )
+
     def study(self) -> str:
         return (
             "The study's numbers are those of one run each, seed 42, on 450 test images of its own, which are not "
@@ -265,7 +276,7 @@ class _Words:
 SOURCES = {
     "between folds": (
         "Training images between folds: how far their training images move a configuration's accuracy, beyond what "
-        "the folds' test images explain; the folds share most of their training images."
+        "the folds' test images explain; the folds' training images overlap."
     ),
     " alone": (
         "A name with alone: between trials in which that alone followed the seeds, all else being held at the first "
@@ -291,7 +302,7 @@ def _of_training_images(sweep: Sweep) -> str:
     if sweep.division.n_folds:
         return (
             "Each fold was met by models trained on the others: total intervals know of the training images as far as "
-            f"{sweep.division.n_folds} folds tell, most of whose training images are the same."
+            f"{sweep.division.n_folds} folds tell, whose training images overlap."
         )
     if len(of_splits(sweep)) > 1:
         return "The training images were the same in every trial here: what others change stands under Random splits."

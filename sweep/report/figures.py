@@ -15,6 +15,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from sweep.frames import Sweep
+from sweep.report import words
+from sweep.report.readable import VIEWS
 from sweep.report.tables import LEVEL
 from sweep.statistics import seed_interval
 
@@ -24,6 +26,8 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid",
 GREY = "#767676"
 LONGEST_LABEL = 26
 LONGEST_CLASS = 16
+DARKEST_FROM = 10.0
+"""Points of accuracy: the least loss that is drawn in the darkest colour."""
 CELLS_WITH_TEXT = 144
 """Cells of a heat map up to which each has its number written in it."""
 
@@ -231,6 +235,44 @@ def class_f1(sweep: Sweep, per_class: Table) -> Drawing:
         figure=figure,
         height=120 + 26 * len(names),
     )
+
+
+def views(table: Table) -> Drawing:
+    """Return a heat map of the accuracy that other views of the test images cost, in points, with intervals on hover.
+
+    Its colours run from no loss to the greatest, or to `DARKEST_FROM` where all are small.
+    """
+    names = list(dict.fromkeys(_names(table)))
+    kinds = list(dict.fromkeys(table["view"]))
+    rows = {(name, row["view"]): row for name, row in zip(_names(table), table.to_dict("records"), strict=True)}
+    cells = [[rows.get((name, kind), {}) for kind in kinds] for name in names]
+    lost = [[100 * row.get("loss_of_accuracy", math.nan) for row in line] for line in cells]
+    hover = [[_view_words(row) for row in line] for line in cells]
+    figure = _heat_map(lost, "%{text}", hover, [VIEWS.get(kind, kind) for kind in kinds], names)
+    figure.update_traces(text=[[words.number(value, 1) for value in line] for line in lost])
+    least, most = np.nanmin(lost), float(np.nanmax(lost))
+    figure.update_layout(coloraxis={"cmax": max(DARKEST_FROM, most)}, xaxis={"tickangle": 0})
+    return Drawing(
+        key="figure-views",
+        title="Points of accuracy lost under other views, mean over seeds",
+        description=f"{words.span(least, most)} points; the table beneath holds every interval.",
+        figure=figure,
+        height=70 + 26 * len(names),
+    )
+
+
+def _view_words(row: Mapping[Any, Any]) -> str:
+    if not row:
+        return "not met"
+    lines = [
+        f"{plain(row['model'])}/{plain(row['strategy'])}",
+        f"{plain(VIEWS.get(row['view'], row['view']))}: accuracy {100 * row['accuracy_mean']:.1f} %",
+        f"{words.number(100 * row['loss_of_accuracy'], 1)} points lost, {words.count(row['n_seeds'], 'seed')}",
+    ]
+    for name, prefix in (("seed interval", "loss_of_accuracy_ci"), ("total interval", "loss_of_accuracy_total_ci")):
+        if interval := words.span(row[f"{prefix}_low"], row[f"{prefix}_high"], 100):
+            lines.append(f"{name} {interval} points")
+    return "<br>".join(lines)
 
 
 def costs(sweep: Sweep) -> list[Drawing]:

@@ -113,7 +113,7 @@ def headline(sweep: Sweep, summary: pd.DataFrame, ranking: pd.DataFrame) -> dict
         "probabilities": any(each.has_probabilities for each in sweep.configurations),
         "hardware": _used(sweep, "device_name", "device"),
         "best": best,
-        "rivals": "" if best is None else _rivals(f"{best['model']}/{best['strategy']}", ranking),
+        "rivals": "" if best is None else _rivals(f"{best['model']}/{best['strategy']}", ranking, _varied(sweep)),
         "compared": len(judged),
     }
 
@@ -128,7 +128,11 @@ def _condition(sweep: Sweep) -> str:
     return own if sweep.division.n_folds else ""
 
 
-def _rivals(best: str, ranking: pd.DataFrame) -> str:
+def _varied(sweep: Sweep) -> str:
+    return "seeds and images varied, also in training" if sweep.division.n_folds else "seeds and test images varied"
+
+
+def _rivals(best: str, ranking: pd.DataFrame, varied: str) -> str:
     """Say which configurations may be the best on images like these, and whether the best on validation is of them."""
     names = ranking["model"] + "/" + ranking["strategy"]
     compared = ranking["in_best_set"].notna()
@@ -138,7 +142,7 @@ def _rivals(best: str, ranking: pd.DataFrame) -> str:
             "Whether it is better than the next ones cannot be told: that takes two seeds that several have in common."
         )
     others = [name for name in may if name != best]
-    of = f"95 % confidence set of {compared.sum()}, seeds and test images varied"
+    of = f"95 % confidence set of {compared.sum()}, {varied}"
     left = [name for name in names[~compared] if name != best]
     rest = f" Not ranked, for want of seeds in common: {listed(left)}." if left else ""
     if best not in list(names[compared]):
@@ -197,6 +201,8 @@ def _galleries(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, Ga
     }
     if "shares" in tables and len(tables["shares"]):
         predictions["shares"] = Gallery(small=figures.data_curves(tables["shares"]))
+    if "views" in tables:
+        predictions["views"] = Gallery(overview=figures.views(tables["views"]))
     if sweep.imported:
         return predictions
     return predictions | {

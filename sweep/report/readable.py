@@ -185,6 +185,25 @@ def _ensembles(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+VIEWS = {"jpeg30": "JPEG quality 30"}
+"""Views whose names say less than these words."""
+
+
+def _views(table: pd.DataFrame) -> pd.DataFrame:
+    return _of(
+        table,
+        lambda row: {
+            "configuration": _name(row),
+            "view": VIEWS.get(row["view"], row["view"]),
+            "seeds": str(row["n_seeds"]),
+            "points lost": give_or_take(row["loss_of_accuracy"], row["loss_of_accuracy_ci_high"], 100, 1),
+            "points lost, total interval": total_range(row, "loss_of_accuracy", 100, 1),
+            "accuracy (%)": number(100 * row["accuracy_mean"], 1),
+            "accuracy (%), total interval": total_range(row, "accuracy", 100, 1),
+        },
+    )
+
+
 def _claims(table: pd.DataFrame) -> pd.DataFrame:
     def estimate(row: Mapping[Any, Any]) -> str:
         if pd.isna(row["estimate"]):
@@ -308,6 +327,7 @@ READERS: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "variance": _variance,
     "calibration": _calibration,
     "ensembles": _ensembles,
+    "views": _views,
     "claims": _claims,
     "efficiency": _efficiency,
     "study": _study,

@@ -1,7 +1,7 @@
 """The sections of the report that are tables: each opens with a sentence that states what was found.
 
 ranking ─ differences ─ what would decide the rest ─ calibration ─ ensembles ─ spread ─ random splits ─
-how much data ─ the study's claims
+how much data ─ other views ─ the study's claims
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from sweep.claims import CAUTION, HEADING
 from sweep.frames import Sweep
 from sweep.report.captions import captions
 from sweep.report.conditions import GROWTH
-from sweep.report.readable import FAMILIES, readable
+from sweep.report.readable import FAMILIES, VIEWS, readable
 from sweep.report.words import between, count, listed, number, span
 from sweep.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED
 
@@ -93,6 +93,7 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
         ("calibration", "Calibration", _calibration),
         ("ensembles", "Seed ensembles", _ensembles),
         ("variance", "Spread", _variance),
+        ("views", "Other views", _views),
     ):
         if key in tables and (finding := tell(tables[key])):
             add(key, title, finding, shown(key, tables[key], title, folded=True))
@@ -303,6 +304,25 @@ def _growth(row: Mapping[Any, Any]) -> str:
         f"by {number(100 * row['lead'], 1)} points (95 % total interval {span(low, high, 100)}; the one question of "
         "this section, not corrected for others)."
     )
+
+
+def _views(table: pd.DataFrame) -> str:
+    costs = [
+        f"{VIEWS.get(str(view), view)}, {between(100 * rows['loss_of_accuracy'])} ({_how_surely(rows)})"
+        for view, rows in table.groupby("view", sort=False)
+    ]
+    across = ", least to most by configuration" if table["view"].duplicated().any() else ""
+    return f"Points of accuracy lost on other views of the same test images{across}: {'; '.join(costs)}."
+
+
+def _how_surely(rows: pd.DataFrame) -> str:
+    """Say of how many losses of accuracy the total interval excludes 0; a negative loss is a gain."""
+    low, high = (rows[f"loss_of_accuracy_total_ci_{end}"] for end in ("low", "high"))
+    if not (known := int(low.notna().sum())):
+        return "no interval"
+    gained = int((high < 0).sum())
+    told = f"total interval above 0 for {int((low > 0).sum())} of {known}"
+    return f"{told}, below 0 for {gained}" if gained else told
 
 
 def _claims(table: pd.DataFrame) -> str:

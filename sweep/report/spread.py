@@ -171,14 +171,14 @@ def _calibration(outcomes: TestOutcomes, units: Units) -> Row:
     return {name: value for metric, interval in found.items() for name, value in _total(metric, interval).items()}
 
 
-def within(interval: TotalInterval, most: float) -> TotalInterval:
-    """Return the interval of a mean cut to 0 and the most that the metric can be; that loses no coverage.
+def within(interval: TotalInterval, most: float, least: float = 0.0) -> TotalInterval:
+    """Return the interval of a mean cut to the least and the most that the metric can be; that loses no coverage.
 
     Where nothing varied over seeds and images the limits are NaN: too little was seen to make an interval of.
     """
     if interval.variance_of_mean == 0:
         return replace(interval, low=math.nan, high=math.nan)
-    return replace(interval, low=max(0.0, interval.low), high=min(most, interval.high))
+    return replace(interval, low=max(least, interval.low), high=min(most, interval.high))
 
 
 def _total(metric: str, interval: TotalInterval) -> Row:

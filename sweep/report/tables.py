@@ -17,6 +17,7 @@ from sweep.report.conditions import lead, of_shares, of_splits, shares, splits
 from sweep.report.differences import comparisons, effects, power, ranking
 from sweep.report.spread import calibration, ensembles, variance, within
 from sweep.report.study import study
+from sweep.report.views import views
 from sweep.statistics import (
     TotalInterval,
     calibration_interval,
@@ -71,7 +72,7 @@ def all_tables(sweep: Sweep) -> dict[str, pd.DataFrame]:
     """Return every table by its file's name, without the ending.
 
     Imported predictions have none of the training, nor of the study's claims; without probabilities there is none of
-    calibration and ensembles.
+    calibration and ensembles, and where no trial met another view of the test images none of those.
     """
     matrices = paired(sweep)
     here = summary(sweep)
@@ -91,6 +92,9 @@ def all_tables(sweep: Sweep) -> dict[str, pd.DataFrame]:
         tables |= {"shares": shares(sweep), "lead": lead(sweep)}
     if any(each.has_probabilities for each in sweep.configurations):
         tables |= {"calibration": calibration(sweep), "ensembles": ensembles(sweep)}
+    altered = views(sweep)
+    if len(altered):
+        tables["views"] = altered
     if not sweep.imported:
         tables["efficiency"] = efficiency(sweep)
         tables["claims"] = claims(sweep, matrices)

@@ -29,6 +29,7 @@ RECORD_FIELDS = {
     "environment",
     "error",
 }
+VIEWS = {"grey", "mirrored"}
 PREDICTION_ARRAYS = {
     "validation_logits",
     "validation_labels",
@@ -81,9 +82,12 @@ def contents(directory: Path) -> dict[str, bytes]:
 def assert_same(read: TrialRecord, written: TrialRecord) -> None:
     assert read == written
     assert written.predictions is not None
-    for name, array in vars(written.predictions).items():
-        assert getattr(read.predictions, name).dtype == array.dtype
-        np.testing.assert_array_equal(getattr(read.predictions, name), array)
+    assert read.predictions is not None
+    arrays = read.predictions.arrays()
+    assert arrays.keys() == written.predictions.arrays().keys()
+    for name, array in written.predictions.arrays().items():
+        assert arrays[name].dtype == array.dtype
+        np.testing.assert_array_equal(arrays[name], array)
 
 
 class TestWritten:
@@ -103,6 +107,19 @@ class TestWritten:
     def test_the_npz_has_every_array_of_the_contract(self, tmp_path):
         with np.load(write_record(tmp_path, RECORD) / "predictions.npz") as arrays:
             assert set(arrays.files) == PREDICTION_ARRAYS
+
+    def test_other_views_lie_in_the_npz_under_their_names_and_are_read(self, tmp_path):
+        views = {name: np.full((3, 3), place, np.float32) for place, name in enumerate(sorted(VIEWS))}
+        with_views = replace(RECORD, predictions=replace(predictions(), view_logits=views))
+        directory = write_record(tmp_path, with_views)
+        with np.load(directory / "predictions.npz") as arrays:
+            assert set(arrays.files) == PREDICTION_ARRAYS | {f"test_logits_{view}" for view in VIEWS}
+        read = read_record(directory)
+        assert_same(read, with_views)
+        assert set(read.predictions.view_logits) == VIEWS
+
+    def test_a_file_without_other_views_is_read_without_them(self, tmp_path):
+        assert read_record(write_record(tmp_path, RECORD)).predictions.view_logits == {}
 
     def test_the_state_is_not_written(self, tmp_path):
         plain = contents(write_record(tmp_path / "a", RECORD))

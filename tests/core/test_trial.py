@@ -12,6 +12,7 @@ from torchvision.models import ResNet18_Weights
 
 from animefer_core import TrialConfig, run_trial, trial
 from animefer_core.config import STUDY_MODELS, Views
+from animefer_core.data.alterations import ALTERATIONS
 from animefer_core.data.pixels import ImageSet
 from animefer_core.errors import InputError
 from animefer_core.metrics import evaluate
@@ -76,7 +77,7 @@ def numbers(record: TrialRecord) -> dict[str, object]:
     """Return all that must be equal, to the bit, whenever the trial runs: no timings, no environment."""
     assert record.predictions is not None
     history = [{name: value for name, value in entry.items() if name not in TIMINGS} for entry in record.history]
-    arrays = {name: (array.dtype, array.shape, array.tobytes()) for name, array in vars(record.predictions).items()}
+    arrays = {name: (array.dtype, array.shape, array.tobytes()) for name, array in record.predictions.arrays().items()}
     return {
         "history": history,
         "validation": record.validation,
@@ -211,7 +212,9 @@ def test_33_images_of_32_pixels_train(make_config, make_images):
     assert run_trial(config, make_images(train=33), device="cpu").status == "completed"
 
 
-def test_the_test_set_is_met_once_and_last(monkeypatch, vit, images):
+@pytest.mark.parametrize("extra_views", [False, True])
+def test_the_test_set_is_met_once_and_last(monkeypatch, vit, images, extra_views):
+    """At the one meeting, after the last epoch, its three other views are met too."""
     events: list[str] = []
     part_of = {row: part for part, rows in images.rows(SPLIT).items() for row in rows.tolist()}
 
@@ -221,8 +224,50 @@ def test_the_test_set_is_met_once_and_last(monkeypatch, vit, images):
             return super().__getitem__(rows)
 
     monkeypatch.setattr(trial, "Pictures", Watched)
-    run_trial(vit, images, device="cpu", on_epoch=lambda entry: events.append("epoch"))
-    assert events == ["train", "train", "validation", "epoch"] * 2 + ["test"]
+    run_trial(vit, images, device="cpu", on_epoch=lambda entry: events.append("epoch"), extra_views=extra_views)
+    assert events == ["train", "train", "validation", "epoch"] * 2 + ["test"] * (4 if extra_views else 1)
+
+
+class TestOtherViews:
+    def test_every_view_has_logits_of_the_test_images(self, record, images):
+        views = record.predictions.view_logits
+        assert list(views) == list(ALTERATIONS)
+        assert {(logits.shape, logits.dtype.name) for logits in views.values()} == {((8, 3), "float32")}
+
+    @pytest.mark.parametrize("view", ALTERATIONS)
+    def test_its_logits_are_those_of_altered_pixels(self, record, cnn, images, view):
+        """As if the folder had held the altered images, and the chosen checkpoint met them."""
+        network = zoo.build(cnn.model, len(images.classes), cnn.image_size)
+        network.model.load_state_dict({name: torch.tensor(value) for name, value in record.state.items()})
+        compute = choose_compute("cpu", "fp32", 32)
+        place(network, compute)
+        pictures = Pictures(ALTERATIONS[view](images.pixels), compute.device)
+        logits = predict(network, pictures, images.rows(SPLIT)["test"], cnn.image_size, normalisation_of(cnn), compute)
+        np.testing.assert_array_equal(record.predictions.view_logits[view], logits)
+        assert not np.array_equal(logits, record.predictions.test_logits)
+
+    def test_leaving_them_out_changes_nothing_else_by_one_bit(self, record, cnn, images):
+        without = run_trial(cnn, images, device="cpu", extra_views=False)
+        assert without.predictions.view_logits == {}
+        assert (without.trial_id, without.config) == (record.trial_id, record.config)
+        plain = replace(record, predictions=replace(record.predictions, view_logits={}))
+        assert numbers(without) == numbers(plain)
+
+    def test_the_speed_of_evaluation_is_that_of_the_images_as_they_are(self, monkeypatch, vit, images):
+        """By a clock that goes on by a second whenever it is read, and by an hour while images are altered."""
+        seconds = [0.0]
+
+        def read() -> float:
+            seconds[0] += 1
+            return seconds[0]
+
+        def slow(pixels: np.ndarray) -> np.ndarray:
+            seconds[0] += 3600
+            return pixels.copy()
+
+        monkeypatch.setattr(trial, "ALTERATIONS", {"slow": slow})
+        monkeypatch.setattr(trial.time, "perf_counter", read)
+        assert run_trial(vit, images, device="cpu").efficiency["eval_images_per_second"] == 8
 
 
 class TestInitialisation:

@@ -64,6 +64,10 @@ class Plan:
     """What is varied alone, at the first seed."""
     fold_spread: float = 0.0
     """Standard deviation of a split's effect on how far the right class's logit stands out."""
+    views: Mapping[str, int] = field(default_factory=lambda: {"grey": 4, "jpeg30": 1, "mirrored": 0})
+    """View of the test images -> how many that a trial has right as they are it has wrong there."""
+    without_views: Sequence[tuple[str, str, int]] = ()
+    """(model, strategy, seed) of trials that met no other view."""
 
 
 def plant(folder: Path, plan: Plan | None = None) -> Path:
@@ -161,7 +165,7 @@ def _record(plan: Plan, catalog: Catalog, split: Split, config: TrialConfig, fai
     if failed:
         error = plan.error or {"type": "OutOfMemoryError", "message": "no room for 2 GiB", "traceback": "line 1"}
         return TrialRecord(**common, status="failed", error=error)
-    predictions = _predictions(plan, catalog, split, config)
+    predictions = _with_views(plan, config, _predictions(plan, catalog, split, config))
     test = metrics(predictions.test_logits, predictions.test_labels, catalog.classes)
     share = {"linear_probe": 0.1, "full": 100.0}.get(config.strategy.name, 40.0)
     return TrialRecord(
@@ -209,6 +213,19 @@ def _predictions(plan: Plan, catalog: Catalog, split: Split, config: TrialConfig
         test_labels=labels[rows["test"]],
         test_index=rows["test"],
     )
+
+
+def _with_views(plan: Plan, config: TrialConfig, predictions: Predictions) -> Predictions:
+    """Return the predictions with other views, in which the first images that are right as they are become wrong."""
+    if (config.model, config.strategy.name, config.seed) in plan.without_views:
+        return predictions
+    logits, labels = predictions.test_logits, predictions.test_labels
+    right = np.flatnonzero(logits.argmax(axis=1) == labels)
+    views = {}
+    for view, wrong in plan.views.items():
+        views[view] = logits.copy()
+        views[view][right[:wrong], labels[right[:wrong]]] -= 1000
+    return replace(predictions, view_logits=views)
 
 
 def metrics(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], classes: Sequence[str]) -> dict[str, Any]:

@@ -85,10 +85,34 @@ def test_a_trial_without_ray_equals_the_sweeps_to_the_bit(swept, tmp_path, model
     within = records(folder)[trial_id]
     assert alone.test == within.test
     assert alone.validation == within.validation
-    for name, values in vars(alone.predictions).items():
-        np.testing.assert_array_equal(values, getattr(within.predictions, name))
+    arrays = within.predictions.arrays()
+    assert alone.predictions.arrays().keys() == arrays.keys()
+    for name, values in alone.predictions.arrays().items():
+        np.testing.assert_array_equal(values, arrays[name])
     untimed = [{key: entry[key] for key in ("train_loss", "validation_loss")} for entry in alone.history]
     assert untimed == [{key: entry[key] for key in ("train_loss", "validation_loss")} for entry in within.history]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["sweep", "--models", "resnet18", "--strategies", "linear_probe", "--seeds", 1],
+        ["trial", "--model", "resnet18", "--strategy", "linear_probe", "--seed", 1],
+    ],
+    ids=["sweep", "trial"],
+)
+def test_other_views_are_left_out_where_asked_and_nothing_else_changes(swept, tmp_path, command):
+    folder, _ = swept
+    shared = [*SETTINGS[:2], *SETTINGS[6:], "--out", tmp_path / "plain"]
+    assert animefer(*command, *shared, "--no-extra-views").returncode == 0
+    ((trial_id, plain),) = records(tmp_path / "plain").items()
+    assert plain.predictions.view_logits == {}
+    (call,) = json.loads((tmp_path / "plain" / "sweep.json").read_text())["calls"]
+    assert call["settings"]["extra_views"] is False
+    with_views = records(folder)[trial_id]
+    assert list(with_views.predictions.view_logits) == ["grey", "jpeg30", "mirrored"]
+    for name, values in plain.predictions.arrays().items():
+        np.testing.assert_array_equal(values, with_views.predictions.arrays()[name])
 
 
 def test_another_image_size_in_the_same_folder_is_refused(swept):
@@ -125,6 +149,7 @@ HISTORY = """epoch train_loss validation_loss validation_accuracy seconds images
 EFFICIENCY = """train_images_per_second eval_images_per_second latency_ms peak_memory_bytes parameters
     trainable_parameters flops_per_image shared_device"""
 PREDICTIONS = "validation_logits validation_labels validation_index test_logits test_labels test_index"
+PREDICTIONS += " test_logits_grey test_logits_jpeg30 test_logits_mirrored"
 MAIN = [
     f"{metric}_{part}"
     for metric in ("accuracy", "f1_macro", "f1_weighted", "loss")

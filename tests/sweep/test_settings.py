@@ -85,6 +85,14 @@ def test_the_file_that_is_written_back_repeats_the_sweep(tmp_path):
     assert tomllib.loads(settings.to_toml())["strategy"]["gentle"]["blocks"] == 2
 
 
+def test_other_views_are_met_unless_the_file_or_an_option_says_otherwise(tmp_path):
+    file = written(tmp_path, "extra-views = false")
+    assert resolve({}).extra_views
+    assert not resolve({"config": file}).extra_views
+    assert resolve({"config": file, "extra_views": True}).extra_views
+    assert not tomllib.loads(resolve({"extra_views": False}).to_toml())["extra_views"]
+
+
 def test_a_device_is_written_back_where_it_was_asked_for():
     assert tomllib.loads(resolve({"device": "cpu"}).to_toml())["device"] == "cpu"
     assert "device" not in tomllib.loads(resolve({}).to_toml())
@@ -156,6 +164,7 @@ def test_a_bad_option_is_named(options, words):
         ("[strategy.mine]\nspeed = 1", ["'mine'", "'speed'"]),
         ("strategy = 3", ["[strategy.NAME]"]),
         ("skip_bad = 3", ["skip_bad: 3"]),
+        ("extra-views = 'some'", ["extra_views: 'some'"]),
         ("device = 3", ["device: 3"]),
         ("address = 5", ["address: 5"]),
         ("weights_dir = 5", ["weights_dir: 5"]),

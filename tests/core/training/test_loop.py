@@ -327,7 +327,7 @@ def test_gradients_are_clipped_where_the_strategy_says(make_config, images, monk
 
 class TestDivergence:
     def test_a_training_loss_that_is_no_number_names_epoch_and_step(self, make_config, images):
-        wild = Strategy(name="wild", lr_head=1e38, lr_backbone=1e38, blocks="all")
+        wild = Strategy(name="wild", lr_head=1e38, lr_backbone=1e38, blocks="all", batch_size=8)
         with pytest.raises(TrainingDivergedError, match=r"training loss is (nan|inf) at epoch 1, step 2"):
             train(replace(make_config(), strategy=wild), images)
 

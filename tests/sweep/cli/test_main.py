@@ -1,5 +1,6 @@
 """The command line: what it offers, and how it refuses."""
 
+import csv
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import shlex
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from PIL import Image
 from typer.main import get_command
@@ -20,12 +22,13 @@ from sweep.settings import PRESETS, Settings
 from tests.sweep.records import Plan, plant
 
 OPTIONS = {
-    "sweep": """address allow-duplicates config data device dry-run epochs fit folds frozen-norm gpu-share image-size
-        models no-pretrained normalisation out per-class precision preset pretrained save-models seeds skip-bad splits
-        strategies test-share threads train-fraction validation-share vary weights-dir""",
-    "trial": """again allow-duplicates config data device epochs fit folds frozen-norm image-size model no-pretrained
-        normalisation out per-class precision preset pretrained save-models seed skip-bad splits strategy test-share
-        threads train-fraction validation-share vary weights-dir""",
+    "sweep": """address allow-duplicates config data device dry-run epochs extra-views fit folds frozen-norm gpu-share
+        image-size models no-extra-views no-pretrained normalisation out per-class precision preset pretrained
+        save-models seeds skip-bad splits strategies test-share threads train-fraction validation-share vary
+        weights-dir""",
+    "trial": """again allow-duplicates config data device epochs extra-views fit folds frozen-norm image-size model
+        no-extra-views no-pretrained normalisation out per-class precision preset pretrained save-models seed skip-bad
+        splits strategy test-share threads train-fraction validation-share vary weights-dir""",
     "plan": "config epochs explain image-size preset",
     "report": "format",
     "status": "",
@@ -279,3 +282,52 @@ def test_a_completed_trial_meets_the_test_images_again_only_where_asked(faces, t
     (earlier,) = (tmp_path / "out" / "earlier").glob("*/record.json")
     assert earlier.read_bytes() == content
     assert read_sweep(tmp_path / "out").tested_twice == (first.parent.name,)
+
+
+@pytest.fixture(scope="module")
+def in_folds(tmp_path_factory):
+    """A folder with one configuration and seed trained on two folds, and what was printed."""
+    out = tmp_path_factory.mktemp("folds")
+    options = ["--folds", 2, "--per-class", 6, "--epochs", 1, "--save-models", "none", "--out", out]
+    return out, options, animefer("trial", *TRIAL, "--seed", 1, *options)
+
+
+def test_a_trial_under_folds_is_one_on_each(in_folds):
+    out, _, done = in_folds
+    assert done.returncode == 0
+    records = [json.loads(path.read_text()) for path in out.glob("trials/*/record.json")]
+    tested = [
+        row
+        for record in records
+        for row in np.load(out / "trials" / record["trial_id"] / "predictions.npz")["test_index"]
+    ]
+    assert sorted(tested) == list(range(36))
+
+
+def test_both_stand_as_one_seed_in_the_tables(in_folds):
+    out, *_ = in_folds
+    assert animefer("report", out, "--format", "csv").returncode == 0
+    (row,) = csv.DictReader((out / "tables" / "summary.csv").read_text().splitlines())
+    assert (row["n_seeds"], row["n_planned"]) == ("1", "1")
+
+
+def test_the_same_again_trains_none_of_them(in_folds):
+    _, options, _ = in_folds
+    again = animefer("trial", *TRIAL, "--seed", 1, *options)
+    assert (again.returncode, again.stderr.count("is there already")) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--folds", 7], "--folds 7: class Angry of"),
+        (["--folds", 3, "--splits", "1,2"], "--splits: it does not go with --folds"),
+        (["--train-fraction", 0.01], "--train-fraction 0.01: class Angry has"),
+        (["--vary", "weather"], "--vary: 'weather' is none of init, order, augmentation, split"),
+    ],
+)
+def test_images_that_cannot_be_divided_so_are_refused_in_one_sentence(tmp_path, options, sentence):
+    refused = animefer("sweep", "--per-class", 6, "--out", tmp_path / "out", *options)
+    *_, last = refused.stderr.strip().splitlines()
+    assert (refused.returncode, last.startswith(f"animefer: {sentence}"), last[-1]) == (2, True, ".")
+    assert not (tmp_path / "out" / "trials").exists()

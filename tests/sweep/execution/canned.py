@@ -13,7 +13,7 @@ from animefer_core.seeds import stream
 from animefer_core.trial import identity
 
 
-def train_nothing(config, data, weights, *, device, on_epoch, keep_state, shared_device):
+def train_nothing(config, data, weights, *, device, on_epoch, keep_state, shared_device, extra_views):
     """Return a plausible record at once, after reporting three epochs."""
     for epoch in range(1, 4):
         on_epoch({"epoch": epoch, "validation_accuracy": 0.5})
@@ -30,7 +30,7 @@ def train_nothing(config, data, weights, *, device, on_epoch, keep_state, shared
         percent_trainable=1.0,
         validation=metrics["validation"],
         test=metrics["test"],
-        environment={"pid": os.getpid()},
+        environment={"pid": os.getpid(), "extra_views": extra_views},
         predictions=Predictions(
             **{f"{part}_logits": logits[part] for part in rows},
             **{f"{part}_labels": data.labels[rows[part]] for part in rows},

@@ -72,6 +72,12 @@ def test_processes_are_reused(data, tmp_path):
     assert len({record.environment["pid"] for record in records}) == 2
 
 
+@pytest.mark.parametrize("extra_views", [True, False])
+def test_every_process_is_told_whether_to_meet_other_views(data, tmp_path, extra_views):
+    records, _ = run(replace(work_for(data, "1"), extra_views=extra_views), tmp_path, canned.train_nothing)
+    assert [record.environment["extra_views"] for record in records] == [extra_views] * 2
+
+
 def test_best_keeps_one_model_a_seed(data, tmp_path):
     run(work_for(data, "1,2", save_models="best"), tmp_path, canned.train_nothing, save_models="best")
     models = list((tmp_path / "trials").glob("*/model.safetensors"))

@@ -222,3 +222,16 @@ def test_one_split_and_all_images_have_none_of_these_tables(tmp_path):
     tables = all_tables(read_sweep(plant(tmp_path, Plan(**SMALL, **STUDY))))
     assert not {"splits", "shares", "lead"} & set(tables)
     assert "split" not in tables["summary"].columns
+
+
+def test_under_folds_other_views_are_of_all_images(folded):
+    sweep = read_sweep(folded)
+    each = sweep.configurations[0]
+    plain, grey = [], []
+    for records in each.of_seeds.values():
+        for part in (record.predictions for record in records):
+            plain.append((part.test_logits.argmax(axis=1) == part.test_labels).mean())
+            grey.append((part.view_logits["grey"].argmax(axis=1) == part.test_labels).mean())
+    row = rows(all_tables(sweep)["views"], model=each.model, strategy=each.strategy, view="grey").iloc[0]
+    # Folds of equal size, so that a mean of their means is that of all images.
+    assert (row["n_seeds"], row["loss_of_accuracy"]) == (4, pytest.approx(np.mean(plain) - np.mean(grey)))

@@ -104,11 +104,20 @@ def test_chance_and_majority_class_are_told(page):
 
 
 def test_every_figures_data_is_json(page):
-    assert len([json.loads(text) for _, text in BLOCK.findall(page)]) == 1 + 1 + 4 + 4 + 1 + 3
+    assert len([json.loads(text) for _, text in BLOCK.findall(page)]) == 1 + 1 + 4 + 1 + 4 + 1 + 3
 
 
 def test_every_plot_has_its_data(page):
     assert re.findall(r'class="plot" id="([^"]+)"', page) == [name for name, _ in BLOCK.findall(page)]
+
+
+def test_other_views_have_their_section_figure_and_table(page):
+    assert '<a href="#views">Other views</a>' in page
+    section = page[page.index('<section id="views">') :]
+    section = section[: section.index("</section>")]
+    assert "grey, 13.3 (total interval above 0 for 4 of 4)" in section
+    assert 'id="figure-views"' in section
+    assert "Other views: 12 rows" in section
 
 
 def test_ids_are_used_once(page):

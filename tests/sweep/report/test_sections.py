@@ -11,7 +11,7 @@ from sweep.report.sections import MOST_ROWS, sections
 from sweep.report.tables import all_tables
 from tests.sweep.records import Plan, plant
 
-ALL = ["ranking", "differences", "power", "calibration", "ensembles", "variance", "claims"]
+ALL = ["ranking", "differences", "power", "calibration", "ensembles", "variance", "views", "claims"]
 MODELS = ("resnet18", "resnet50", "vit_b_16", "vit_s_16")
 STRATEGIES = ("linear_probe", "partial", "full", "progressive")
 
@@ -108,7 +108,7 @@ def test_long_tables_say_how_much_is_left_out(tmp_path):
 
 def test_one_seed_has_no_section_that_needs_two(tmp_path):
     sweep, tables = read(tmp_path, seeds=(1,))
-    assert [section.key for section in sections(sweep, tables)] == ["differences", "calibration", "claims"]
+    assert [section.key for section in sections(sweep, tables)] == ["differences", "calibration", "views", "claims"]
     assert (
         "Nothing is tested: that takes two configurations with two seeds in common."
         in captions(sweep, tables)["comparisons"]
@@ -117,7 +117,8 @@ def test_one_seed_has_no_section_that_needs_two(tmp_path):
 
 def test_one_configuration_is_compared_with_nothing(tmp_path):
     sweep, tables = read(tmp_path, models=("resnet18",), strategies=("full",))
-    assert [section.key for section in sections(sweep, tables)] == ["calibration", "ensembles", "variance", "claims"]
+    expected = ["calibration", "ensembles", "variance", "views", "claims"]
+    assert [section.key for section in sections(sweep, tables)] == expected
 
 
 def test_without_results_there_is_nothing_to_find(tmp_path):
