@@ -239,6 +239,8 @@ class Sweep:
     """Of the whole folder."""
     tested_twice: tuple[str, ...]
     """Ids of trials that were trained again: their first record was damaged, or --again asked for another."""
+    replaced: tuple[TrialRecord, ...] = ()
+    """Records of the whole folder in whose place --again has put others."""
 
     @property
     def conditions(self) -> tuple["Sweep", ...]:
@@ -334,6 +336,21 @@ class Sweep:
         return sorted(rows, key=lambda row: order.get(row["trial_id"], len(order)))
 
     @cached_property
+    def ledger(self) -> pd.DataFrame:
+        """One row a meeting of a model with the test images, of the whole folder, in the order of time.
+
+        A record that --again replaced has met them too; one that was damaged beyond reading is not here.
+        """
+        met = [(r, True) for each in self.conditions for r in each.completed] + [(r, False) for r in self.replaced]
+        rows = [
+            {name: getattr(record, name) for name in ("trial_id", "model", "strategy", "seed", "arm", "split_digest")}
+            | {"test_met_at": record.environment.get("test_met_at"), "host": record.environment.get("host")}
+            | {"test_images": sum(entry["support"] for entry in record.test["per_class"]), "counted": counted}
+            for record, counted in met
+        ]
+        return pd.DataFrame(rows, columns=LEDGER_COLUMNS).sort_values("test_met_at", kind="stable", ignore_index=True)
+
+    @cached_property
     def history(self) -> pd.DataFrame:
         """One row an epoch of a completed ordinary trial: trial_id, model, strategy, seed and the epoch's numbers."""
         rows = [
@@ -386,6 +403,9 @@ HISTORY_COLUMNS = (
     "images_per_second",
     "percent_trainable",
 )
+LEDGER_COLUMNS = [
+    *("test_met_at", "trial_id", "model", "strategy", "seed", "arm", "split_digest", "test_images", "host", "counted"),
+]
 TRIAL_COLUMNS = [
     *("trial_id", "model", "strategy", "seed", "arm", "status", "division", "split_digest", "train_fraction"),
     *METRICS,
@@ -413,6 +433,7 @@ def read_sweep(directory: Path) -> Sweep:
     order = {trial.trial_id: place for place, trial in enumerate(planned)}
     records.sort(key=lambda record: (order.get(record.trial_id, len(order)), record.trial_id))
     condition_of = _conditions(split_file)
+    replaced = tuple(_read_records(directory / EARLIER)[0])
     main, *others = _by_weight(map(condition_of, records), map(condition_of, planned))
 
     def of(condition: Condition, *beside: Sweep) -> Sweep:
@@ -428,6 +449,7 @@ def read_sweep(directory: Path) -> Sweep:
             others=beside,
             set_aside=tuple(sorted([*unreadable, *unfit], key=lambda aside: aside.trial_id)),
             tested_twice=_trained_again(directory, records),
+            replaced=replaced,
         )
 
     return of(main, *(of(other) for other in sorted(others)))

@@ -96,7 +96,7 @@ def all_tables(sweep: Sweep) -> dict[str, pd.DataFrame]:
     if len(altered):
         tables["views"] = altered
     if not sweep.imported:
-        tables["efficiency"] = efficiency(sweep)
+        tables |= {"efficiency": efficiency(sweep), "ledger": sweep.ledger}
         tables["claims"] = claims(sweep, matrices)
         beside = study(here, tables["per_class"])
         if len(beside):

@@ -176,7 +176,7 @@ def _record(plan: Plan, catalog: Catalog, split: Split, config: TrialConfig, fai
         percent_trainable=share,
         history=_history(plan, config, share),
         validation=metrics(predictions.validation_logits, predictions.validation_labels, catalog.classes),
-        test=test | {"met_at": "2026-01-02T03:04:05+00:00"},
+        test=test,
         efficiency=_efficiency(config, share) | {"shared_device": plan.shared_device},
         predictions=predictions,
     )
@@ -298,6 +298,7 @@ def _environment(plan: Plan, seed: int) -> dict[str, Any]:
         "threads": 1,
         "versions": {"python": "3.12.3", "torch": "2.11.0", "torchvision": "0.26.0", "timm": "1.0.20"},
         "host": "planted-host",
+        "test_met_at": "2026-01-02T03:04:05+00:00",
         "normalisation": {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},
     }
     return usual | dict((plan.environment or {}).get(seed, {}))

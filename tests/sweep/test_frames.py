@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 
@@ -194,3 +195,13 @@ def test_reading_and_reporting_load_neither_torch_nor_ray():
     code = "import sys, sweep.report.page; print(sorted({'torch', 'ray', 'torchvision', 'timm'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_ledger_has_every_meeting_with_the_test_images(tmp_path):
+    folder = plant(tmp_path, Plan(failed=[("resnet18", "full", 42)]))
+    gone = one_record(folder)
+    (folder / "earlier").mkdir()
+    shutil.copytree(gone, folder / "earlier" / f"{gone.name}-0")
+    ledger = read_sweep(folder).ledger
+    assert (len(ledger), set(ledger["test_images"])) == (12, {30})
+    assert ledger.loc[~ledger["counted"], "trial_id"].tolist() == [gone.name]
