@@ -44,8 +44,8 @@ def captions(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]
         "efficiency": EFFICIENCY,
         "claims": words.claims(),
         "study": words.study(),
-        "ledger": "One row a meeting of a model with the test images, after its checkpoint was chosen. A trial has one; "
-        "where --again asked for another, the first has counted false.",
+        "ledger": "One row a meeting of a model with the test images, after its checkpoint was chosen. A trial has "
+        "one; where --again asked for another, the first has counted false.",
         "trials": "One row a trial, nothing averaged; accuracies are fractions, the loss is in nats.",
     }
     return {name: found[name] for name in tables}
