@@ -261,8 +261,12 @@ def _other_spreads(table: pd.DataFrame) -> str:
     sd = 100 * table[table["sd"].notna()].groupby("source", sort=False)["sd"].median()
     told = [f"{source} {number(sd[source], 1)}" for source in sd.index if source not in USUAL]
     over = ", median over configurations" if table[["model", "strategy"]].drop_duplicates().shape[0] > 1 else ""
-    words = f" Standard deviation in points{over}: seeds {number(sd['seeds'], 1)}, {listed(told, 20)}"
-    return f"{words}; each has its interval in the table, a wide one where folds, splits or seeds are few." if told else ""
+    if not told:
+        return ""
+    return (
+        f" Standard deviation in points{over}: seeds {number(sd['seeds'], 1)}, {listed(told, 20)}; each has its interval "
+        "in the table, a wide one where folds, splits or seeds are few."
+    )
 
 
 USUAL = ("seeds", "seeds, endless test set", "test images", "groups of test images")
