@@ -184,3 +184,15 @@ def image_set(catalog: "Catalog", pixels: Pixels, split: "Split") -> ImageSet:
         rows={part: split.rows(part) for part in ("train", "validation", "test")},
         split_digest=split.digest,
     )
+
+
+def without_test(data: ImageSet) -> ImageSet:
+    """Return the training and validation images alone: no test pixels, labels or rows, and the parts renumbered."""
+    kept = np.sort(np.concatenate([data.rows["train"], data.rows["validation"]]))
+    return ImageSet(
+        pixels=np.ascontiguousarray(data.pixels[kept]),
+        labels=data.labels[kept],
+        classes=data.classes,
+        rows={part: np.searchsorted(kept, data.rows[part]) for part in ("train", "validation")},
+        split_digest=data.split_digest,
+    )
