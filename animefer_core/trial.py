@@ -68,8 +68,8 @@ def run_trial(
     """
     began = time.perf_counter()
     trained = _train(config, data, weights, device, on_epoch)
-    network, compute, pictures, normalisation = trained.network, trained.compute, trained.pictures, trained.normalisation
-    fitted = trained.fitted
+    network, compute, fitted = trained.network, trained.compute, trained.fitted
+    pictures, normalisation = trained.pictures, trained.normalisation
 
     # The one meeting with the test set.
     met_at = _now()
@@ -159,9 +159,7 @@ def _train(
     normalisation = normalisation_of(config)
     pictures = Pictures(data.pixels, compute.device)
     fitted = fit(network, data, pictures, config, normalisation, compute, on_epoch)
-    return _Trained(
-        network=network, compute=compute, pictures=pictures, normalisation=normalisation, fitted=fitted
-    )
+    return _Trained(network=network, compute=compute, pictures=pictures, normalisation=normalisation, fitted=fitted)
 
 
 def failed_record(config: TrialConfig, error: BaseException) -> TrialRecord:

@@ -7,7 +7,7 @@ written, is set aside with its reason, and only records of one split stand in th
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from animefer_core.data.split import SplitFile, read_split_file
 from animefer_core.errors import InputError
 from animefer_core.record import TrialRecord, read_record
 from sweep.folder import DAMAGED, EARLIER
+from sweep.search.tuned import Searched, searched_from
 from sweep.statistics import log_probabilities, loss_values
 
 ORDINARY_ARM = "all"
@@ -177,6 +178,8 @@ class Sweep:
     set_aside: tuple[SetAside, ...]
     tested_twice: tuple[str, ...]
     """Ids of trials that were trained again: their first record was damaged, or --again asked for another."""
+    searched: Mapping[str, Searched] = field(default_factory=dict)
+    """Name of a strategy that a search found -> how."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -333,6 +336,7 @@ def read_sweep(directory: Path) -> Sweep:
         records=tuple(records),
         set_aside=tuple(sorted([*unreadable, *unfit, *other], key=lambda aside: aside.trial_id)),
         tested_twice=_trained_again(directory, records),
+        searched={name: searched_from(name, values) for name, values in plan.get("search", {}).items()},
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from animefer_core.config import Streams, TrialConfig, Views
+from sweep.search.tuned import fits
 from sweep.settings import Settings
 
 
@@ -25,7 +26,7 @@ class Plan:
 def grid(settings: Settings, *, split_digest: str, weights: Mapping[str, str], threads: int) -> tuple[TrialConfig, ...]:
     """Return the trials of the settings: seed by seed, so that a sweep cut short is balanced.
 
-    `weights` gives each model's digest, or "random".
+    `weights` gives each model's digest, or "random". A strategy that a search found for one model is for no other.
     """
     return tuple(
         TrialConfig(
@@ -45,6 +46,7 @@ def grid(settings: Settings, *, split_digest: str, weights: Mapping[str, str], t
         for seed in settings.seeds
         for model in settings.models
         for strategy in settings.strategies
+        if fits(settings.searched, model, strategy)
     )
 
 

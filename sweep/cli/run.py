@@ -65,10 +65,7 @@ def _execute(console: Console, work: Prepared) -> type[BaseException] | None:
     to_do = Work(
         trials=work.plan.to_run,
         data=work.data,
-        weights={
-            model: {name: tensor.float().numpy() for name, tensor in weights.state.items()}
-            for model, weights in work.weights.items()
-        },
+        weights=work.arrays,
         capacity=work.capacity,
         device=settings.device,
         address=settings.address,
@@ -91,7 +88,7 @@ def _announce(console: Console, work: Prepared) -> None:
     parts = ", ".join(f"{len(rows)} {part}" for part, rows in work.data.rows.items())
     console.print(
         f"{len(work.data.labels)} images of {len(work.data.classes)} classes ({parts}); "
-        f"{len(settings.models) * len(settings.strategies)} configurations x {len(settings.seeds)} seeds: "
+        f"{len({config.name for config in plan.trials})} configurations x {len(settings.seeds)} seeds: "
         f"{plan.present} of {len(plan.trials)} trials are there, {len(plan.to_run)} to train, "
         f"{work.capacity.trials_at_once} at once with {work.capacity.threads} threads each. Results: {settings.out}",
         highlight=False,

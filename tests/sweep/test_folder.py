@@ -22,7 +22,7 @@ def one_trial(**options):
 def note(path, trials, images="i", versions=VERSIONS):
     common = folder.fingerprint(trials[0], versions)
     folder.check_fits(path, images, common, trials)
-    folder.note_call(path, images_digest=images, common=common, planned=trials, settings_toml="", call={})
+    folder.note_call(path, images_digest=images, common=common, planned=trials, searched={}, settings_toml="", call={})
 
 
 def test_a_second_call_adds_its_trials_and_itself(tmp_path):
