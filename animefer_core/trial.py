@@ -12,6 +12,7 @@ import socket
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,17 @@ from animefer_core.training.device import (
 from animefer_core.training.loop import Fit, Normalisation, OnEpoch, Pictures, fit, place, predict
 
 
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """What a configuration came to on the validation images; no test image was there."""
+
+    history: list[dict[str, Any]]
+    best_epoch: int
+    """Counted from 1."""
+    metrics: dict[str, Any]
+    """Of the best epoch's weights, as a record's validation{}."""
+
+
 def run_trial(
     config: TrialConfig,
     data: ImageSet,
@@ -59,20 +71,14 @@ def run_trial(
     Raises InputError for weights or a device that do not fit, TrainingDivergedError for a loss that is no number.
     """
     began = time.perf_counter()
-    torch.set_num_threads(config.threads)
-    compute = choose_compute(device, config.precision, config.image_size)
-    rows = data.rows(config.split_digest, config.train_fraction)
-    reset_peak_memory(compute)
-    network = build_network(config, len(data.classes), weights)
-    place(network, compute)
-    normalisation = normalisation_of(config)
-    pictures = Pictures(data.pixels, compute.device)
-
-    fitted = fit(network, data, pictures, config, normalisation, compute, on_epoch)
+    trained = _train(config, data, weights, device, on_epoch)
+    network, compute, fitted = trained.network, trained.compute, trained.fitted
+    pictures, normalisation = trained.pictures, trained.normalisation
 
     # The one meeting with the test set: its images as they are, which is what is timed, then altered.
     met_at = _now()
     started = time.perf_counter()
+    rows = data.rows(config.split_digest)
     test_rows, validation_rows = rows["test"], rows["validation"]
     test_logits = predict(network, pictures, test_rows, config.image_size, normalisation, compute)
     eval_images_per_second = len(test_rows) / (time.perf_counter() - started)
@@ -106,6 +112,56 @@ def run_trial(
         predictions=predictions,
         state=_state(network) if keep_state else None,
     )
+
+
+def validate(
+    config: TrialConfig,
+    data: ImageSet,
+    weights: Mapping[str, Tensor] | None = None,
+    *,
+    device: str = "auto",
+    on_epoch: OnEpoch | None = None,
+) -> Validation:
+    """Fine-tune and choose on validation as `run_trial` does, to the bit, and stop there.
+
+    This is how settings are chosen: `data` may lack its test part (`without_test`), so that nothing can be chosen on
+    it. Raises what `run_trial` does.
+    """
+    fitted = _train(config, data, weights, device, on_epoch).fitted
+    metrics = evaluate(
+        fitted.validation_logits, data.labels[data.rows(config.split_digest)["validation"]], data.classes
+    )
+    return Validation(history=fitted.history, best_epoch=fitted.best_epoch, metrics=metrics)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trained:
+    """A network with the weights of its best epoch, and what it was trained with."""
+
+    network: zoo.Network
+    compute: Compute
+    pictures: Pictures
+    normalisation: Normalisation
+    fitted: Fit
+
+
+def _train(
+    config: TrialConfig,
+    data: ImageSet,
+    weights: Mapping[str, Tensor] | None,
+    device: str,
+    on_epoch: OnEpoch | None,
+) -> _Trained:
+    """Build, place and fine-tune a trial's network; it reads no test image."""
+    torch.set_num_threads(config.threads)
+    compute = choose_compute(device, config.precision, config.image_size)
+    reset_peak_memory(compute)
+    network = build_network(config, len(data.classes), weights)
+    place(network, compute)
+    normalisation = normalisation_of(config)
+    pictures = Pictures(data.pixels, compute.device)
+    fitted = fit(network, data, pictures, config, normalisation, compute, on_epoch)
+    return _Trained(network=network, compute=compute, pictures=pictures, normalisation=normalisation, fitted=fitted)
 
 
 def failed_record(config: TrialConfig, error: BaseException) -> TrialRecord:

@@ -23,6 +23,7 @@ from animefer_core.data.catalog import Catalog
 from animefer_core.data.split import Division, read_split_file
 from animefer_core.errors import InputError
 from animefer_core.record import TrialRecord, read_record, write_atomically
+from sweep.search.tuned import Searched
 
 DAMAGED, EARLIER = "damaged", "earlier"
 """Folders of records that count no more: cut or edited ones, and those that --again replaced."""
@@ -164,10 +165,14 @@ def note_call(
     images_digest: str,
     common: Mapping[str, Any],
     planned: Sequence[TrialConfig],
+    searched: Mapping[str, Searched],
     settings_toml: str | None,
     call: Mapping[str, Any],
 ) -> None:
-    """Add a call and the trials that it plans to sweep.json, and write a sweep's settings to sweep.toml."""
+    """Add a call and the trials that it plans to sweep.json, and write a sweep's settings to sweep.toml.
+
+    `searched` tells how strategies were found; those that are planned are noted.
+    """
     sweep = read_sweep_file(folder)
     trials = {trial["trial_id"]: trial for trial in sweep.get("planned", [])}
     for config in planned:
@@ -188,6 +193,7 @@ def note_call(
         "images_digest": images_digest,
         "fingerprint": dict(common),
         "strategy": sweep.get("strategy", {}) | strategies,
+        "search": sweep.get("search", {}) | {name: searched[name].as_dict() for name in strategies if name in searched},
         "weights": sweep.get("weights", {}) | weights,
         "planned": list(trials.values()),
         "calls": [*sweep.get("calls", []), {**stamp, **call}],

@@ -12,7 +12,7 @@ Under folds, what a seed said of an image is what its model of that image's fold
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ from animefer_core.errors import InputError
 from animefer_core.metrics import evaluate
 from animefer_core.record import TrialRecord, read_record
 from sweep.folder import DAMAGED, EARLIER
+from sweep.search.tuned import Searched, searched_from
 from sweep.statistics import count_units, log_probabilities, loss_values
 
 ORDINARY_ARM, SPLIT_ARM = "all", "split"
@@ -241,6 +242,8 @@ class Sweep:
     """Ids of trials that were trained again: their first record was damaged, or --again asked for another."""
     replaced: tuple[TrialRecord, ...] = ()
     """Records of the whole folder in whose place --again has put others."""
+    searched: Mapping[str, Searched] = field(default_factory=dict)
+    """Name of a strategy that a search found -> how."""
 
     @property
     def conditions(self) -> tuple["Sweep", ...]:
@@ -450,6 +453,7 @@ def read_sweep(directory: Path) -> Sweep:
             set_aside=tuple(sorted([*unreadable, *unfit], key=lambda aside: aside.trial_id)),
             tested_twice=_trained_again(directory, records),
             replaced=replaced,
+            searched={name: searched_from(name, values) for name, values in plan.get("search", {}).items()},
         )
 
     return of(main, *(of(other) for other in sorted(others)))

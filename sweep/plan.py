@@ -12,6 +12,7 @@ from animefer_core.config import FROZEN_SEED, Arm, Streams, TrialConfig, Views
 from animefer_core.data.catalog import Catalog
 from animefer_core.data.split import Division, make_folds, make_split
 from animefer_core.errors import InputError
+from sweep.search.tuned import fits
 from sweep.settings import Settings
 
 
@@ -80,7 +81,7 @@ def grid(
 ) -> tuple[TrialConfig, ...]:
     """Return the trials of the settings: seed by seed, so that a sweep cut short is balanced; the arms last.
 
-    `weights` gives each model's digest, or "random".
+    `weights` gives each model's digest, or "random". A strategy that a search found for one model is for no other.
     """
     return tuple(
         TrialConfig(
@@ -102,6 +103,7 @@ def grid(
         )
         for each in (*_ordinary(settings, divisions), *_arms(settings, divisions))
         for fraction, model, strategy in product(settings.train_fraction, settings.models, settings.strategies)
+        if fits(settings.searched, model, strategy)
     )
 
 

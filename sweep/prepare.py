@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from animefer_core.config import RANDOM_WEIGHTS, TrialConfig, resize_for
@@ -25,6 +26,7 @@ from sweep import folder as results
 from sweep.execution.environment import LOCAL
 from sweep.execution.packing import Capacity, available_cores, divide_machine
 from sweep.plan import Plan, divide, grid, plan
+from sweep.search.tuned import check_splits, searched_from
 from sweep.settings import DEMO, Settings
 
 FACES_SEED = 0
@@ -45,6 +47,14 @@ class Prepared:
     """The whole records that the folder holds already."""
     set_aside: Sequence[str]
     """What was wrong with records that were moved aside."""
+
+    @property
+    def arrays(self) -> dict[str, dict[str, np.ndarray[Any, Any]]]:
+        """Model -> its pretrained weights as arrays, for Ray's object store."""
+        return {
+            model: {name: tensor.float().numpy() for name, tensor in weights.state.items()}
+            for model, weights in self.weights.items()
+        }
 
     def repeat_command(self, config: TrialConfig) -> str:
         """Return the command line that runs one trial of this sweep alone."""
@@ -83,6 +93,7 @@ def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | No
         trials = grid(settings, divisions, weights=digests, threads=capacity.threads)
         for digest, fraction in {(config.split_digest, config.train_fraction) for config in trials}:
             data.rows(digest, fraction)
+        check_splits(settings.searched, trials)
         common = results.fingerprint(trials[0], versions())
         results.check_fits(settings.out, catalog.images_digest, common, trials)
         known = results.known_divisions(settings.out, catalog)
@@ -94,6 +105,7 @@ def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | No
                 images_digest=catalog.images_digest,
                 common=common,
                 planned=trials,
+                searched=settings.searched,
                 settings_toml=None if one_trial else _with_strategies_of(settings.out, settings).to_toml(),
                 call={
                     "command": list(command),
@@ -147,18 +159,24 @@ def _weights(settings: Settings, classes: int) -> dict[str, Weights]:
 
 
 def _as_json(settings: Settings) -> dict[str, Any]:
-    """Return the settings as they stand in sweep.json; strategies stand there by themselves."""
-    values = {name: value for name, value in vars(settings).items() if name != "known_strategies"}
+    """Return the settings as they stand in sweep.json; strategies and their searches stand there by themselves."""
+    values = {name: value for name, value in vars(settings).items() if name not in ("known_strategies", "searched")}
     return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 def _with_strategies_of(folder: Path, settings: Settings) -> Settings:
     """Return the settings with the strategies of the folder's earlier calls, which its records are repeated by."""
+    sweep = results.read_sweep_file(folder)
     earlier = {
         name: strategy_from(name, {key: value for key, value in values.items() if key != "name"})
-        for name, values in results.read_sweep_file(folder).get("strategy", {}).items()
+        for name, values in sweep.get("strategy", {}).items()
     }
-    return replace(settings, known_strategies=earlier | dict(settings.known_strategies))
+    searched = {name: searched_from(name, values) for name, values in sweep.get("search", {}).items()}
+    return replace(
+        settings,
+        known_strategies=earlier | dict(settings.known_strategies),
+        searched=searched | dict(settings.searched),
+    )
 
 
 def _capacity(settings: Settings, classes: int, one_trial: bool) -> Capacity:

@@ -1,13 +1,14 @@
 """What a sweep is asked to do: presets, a TOML file and options, the later winning over the earlier.
 
 preset        quick (drawn faces, random weights, minutes) or paper (the study's settings)
---config      a TOML file with the options' names, and [strategy.NAME] tables for strategies of one's own
+--config      a TOML file with the options' names, and [strategy.NAME] tables for strategies of one's own; a search
+              writes a [search.NAME] table beside each that it found
 options       as typed
 """
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ import tomli_w
 from animefer_core.config import FROZEN_SEED, STUDY_MODELS, Arm, Fit
 from animefer_core.errors import InputError
 from animefer_core.training.strategies import KNOWN, STUDY, Strategy, strategy_from
+from sweep.search.tuned import Searched, check_models, check_seeds, searched_from
 
 DEMO = "demo"
 AUTO = "auto"
@@ -49,6 +51,8 @@ class Settings:
     """Shares of the training images that are trained on."""
     known_strategies: Mapping[str, Strategy]
     """Name -> strategy: the study's under the preset, and those of the config file."""
+    searched: Mapping[str, Searched] = field(default_factory=dict)
+    """Name of a strategy that a search found -> how; from the config file."""
     image_size: int = 224
     """Side of the network's input, in pixels."""
     epochs: int | None = None
@@ -84,7 +88,7 @@ class Settings:
 
     def to_toml(self) -> str:
         """Return the file that repeats this sweep as `--config`, into a folder and on a cluster of one's choice."""
-        leave_out = {"known_strategies", "out", "address"}
+        leave_out = {"known_strategies", "searched", "out", "address"}
         # Any machine has an "auto"; a device that was asked for by name is part of what ran.
         leave_out |= {"device"} if self.device == AUTO else set()
         leave_out |= {name for name in ("splits", "vary") if getattr(self, name) == getattr(Settings, name)}
@@ -94,7 +98,9 @@ class Settings:
             name: {key: value for key, value in asdict(strategy).items() if key != "name" and value is not None}
             for name, strategy in self.own_strategies.items()
         }
-        return tomli_w.dumps(values | ({"strategy": own} if own else {}))
+        searched = {name: facts.as_dict() for name, facts in self.searched.items() if name in own}
+        tables = {"strategy": own, "search": searched}
+        return tomli_w.dumps(values | {name: table for name, table in tables.items() if table})
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -119,14 +125,15 @@ RESULT_FOLDERS = ("trials", "tables", "damaged", "earlier")
 """Folders in a results folder that a sweep writes into."""
 
 
-def resolve(options: Mapping[str, Any]) -> Settings:
+def resolve(options: Mapping[str, Any], *, kind: str = "") -> Settings:
     """Return the settings that a preset, the file of options["config"] and the options themselves give.
 
-    Options that are None were not typed; model, strategy and seed are one model, strategy and seed.
+    Options that are None were not typed; model, strategy and seed are one model, strategy and seed. `kind` ends the
+    name of a results folder that nobody named.
     Raises InputError naming the option at fault, and the file where it stands in one.
     """
     config = options.get("config")
-    written, own = _read_file(Path(config)) if config is not None else ({}, {})
+    written, own, searched = _read_file(Path(config)) if config is not None else ({}, {}, {})
     typed = _typed(options)
     if options.get("seed") is not None and "seeds" in written:
         # One trial of a sweep, whose arms are held at the sweep's first seed.
@@ -135,14 +142,17 @@ def resolve(options: Mapping[str, Any]) -> Settings:
     values = {name: one.value for name, one in given.items()}
     data = values.setdefault("data", DEMO)
     preset = values.setdefault("preset", "quick" if data == DEMO else "paper")
-    values.setdefault("out", Path("reports").absolute() / (preset if data == DEMO else _name_of(Path(data))))
-    settings = Settings(**{**PRESETS[preset], **values}, known_strategies=_strategies(preset) | own)
+    values.setdefault("out", Path("reports").absolute() / f"{preset if data == DEMO else _name_of(Path(data))}{kind}")
+    known = _strategies(preset) | own
+    settings = Settings(**{**PRESETS[preset], **values}, known_strategies=known, searched=searched)
     for strategy in settings.strategies:
         if strategy not in settings.known_strategies:
             near = get_close_matches(strategy, settings.known_strategies) or list(settings.known_strategies)
             raise InputError(
                 f"{given['strategies'].where}: there is no strategy {strategy!r}; perhaps you mean {', '.join(near)}."
             )
+    check_models(settings.searched, settings.models, settings.strategies)
+    check_seeds(settings.searched, settings.strategies, settings.seeds)
     if data != DEMO:
         _keep_apart(Path(data), settings.out)
     _check_divisions(given)
@@ -180,8 +190,8 @@ def _typed(options: Mapping[str, Any]) -> dict[str, _Given]:
     return _with_weights(given)
 
 
-def _read_file(path: Path) -> tuple[dict[str, _Given], dict[str, Strategy]]:
-    """Return a config file's options and its own strategies."""
+def _read_file(path: Path) -> tuple[dict[str, _Given], dict[str, Strategy], dict[str, Searched]]:
+    """Return a config file's options, its own strategies, and how those of them that a search found were found."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -189,6 +199,7 @@ def _read_file(path: Path) -> tuple[dict[str, _Given], dict[str, Strategy]]:
     except ValueError as error:
         raise InputError(f"--config {path}: this is no valid TOML ({error}).") from error
     own = _own_strategies(path, values.pop("strategy", {}))
+    searched = _searched(path, values.pop("search", {}), own)
     given: dict[str, _Given] = {}
     for written, value in values.items():
         name = written.replace("-", "_")
@@ -199,7 +210,7 @@ def _read_file(path: Path) -> tuple[dict[str, _Given], dict[str, Strategy]]:
         if name in given:
             raise InputError(f"--config {path}: {name} stands there twice, with - and with _; keep one.")
         given[name] = _checked(name, value, f"--config {path}: {name}")
-    return _with_weights(given), own
+    return _with_weights(given), own, searched
 
 
 def _own_strategies(path: Path, tables: Any) -> dict[str, Strategy]:
@@ -217,6 +228,18 @@ def _own_strategies(path: Path, tables: Any) -> dict[str, Strategy]:
             )
     try:
         return {name: strategy_from(name, table) for name, table in tables.items()}
+    except InputError as error:
+        raise InputError(f"--config {path}: {error}") from error
+
+
+def _searched(path: Path, tables: Any, own: Mapping[str, Strategy]) -> dict[str, Searched]:
+    """Return the facts of the [search.NAME] tables of a config file."""
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise InputError(f"--config {path}: a [search.NAME] table is written by `animefer search`; take 'search' away.")
+    if unknown := [name for name in tables if name not in own]:
+        raise InputError(f"--config {path}: [search.{unknown[0]}] has no [strategy.{unknown[0]}]; restore that table.")
+    try:
+        return {name: searched_from(name, table) for name, table in tables.items()}
     except InputError as error:
         raise InputError(f"--config {path}: {error}") from error
 

@@ -218,3 +218,16 @@ def image_set(catalog: "Catalog", pixels: Pixels, splits: "Iterable[Split]") -> 
         splits={split.digest: {part: split.rows(part) for part in PARTS} for split in splits},
         order=np.argsort(np.array([image.sha256 for image in catalog.images]), kind="stable"),
     )
+
+
+def without_test(data: ImageSet, split_digest: str) -> ImageSet:
+    """Return a split's training and validation images alone: no test pixels, labels or rows; the rest renumbered."""
+    rows = data.rows(split_digest)
+    kept = np.sort(np.concatenate([rows["train"], rows["validation"]]))
+    return ImageSet(
+        pixels=np.ascontiguousarray(data.pixels[kept]),
+        labels=data.labels[kept],
+        classes=data.classes,
+        splits={split_digest: {part: np.searchsorted(kept, rows[part]) for part in ("train", "validation")}},
+        order=np.searchsorted(kept, data.order[np.isin(data.order, kept)]),
+    )

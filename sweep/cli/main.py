@@ -56,40 +56,21 @@ def animefer(
 @app.command(short_help="Train models under strategies with several seeds, and report.")
 def sweep(
     data: options.Data = None,
-    models: Annotated[
-        str | None,
-        typer.Option(metavar="A,B", help=f"The study's, or any classifier of timm's.  {options.default('models')}"),
-    ] = None,
-    strategies: Annotated[
-        str | None,
-        typer.Option(metavar="A,B", help=f"The study's, or those of --config.  {options.default('strategies')}"),
-    ] = None,
+    models: options.Models = None,
+    strategies: options.Strategies = None,
     seeds: Annotated[str | None, typer.Option(metavar="1,2", help=f"Integers.  {options.default('seeds')}")] = None,
     preset: options.Preset = None,
     config: options.Config = None,
     out: options.Out = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            envvar="RAY_ADDRESS",
-            metavar="local|auto|HOST:PORT",
-            help=f"local starts Ray on this machine, auto joins the cluster that it belongs to.  "
-            f"{options.default('address')}",
-        ),
-    ] = None,
+    address: options.Address = None,
     weights_dir: options.WeightsDir = None,
     pretrained: options.Pretrained = None,
     image_size: options.ImageSize = None,
     epochs: options.Epochs = None,
-    threads: Annotated[
-        str | None, typer.Option(metavar="N", help="CPU threads of each trial.  [default: cores / trials at once]")
-    ] = None,
+    threads: options.Threads = None,
     precision: options.Precision = None,
     device: options.Device = None,
-    gpu_share: Annotated[
-        str | None,
-        typer.Option(metavar="auto|F", help=f"Share of a GPU that each trial gets.  {options.default('gpu_share')}"),
-    ] = None,
+    gpu_share: options.GpuShare = None,
     save_models: options.SaveModels = None,
     normalisation: options.Normalisation = None,
     fit: options.Fit = None,
@@ -115,6 +96,55 @@ def sweep(
     from sweep.cli.run import run_sweep
 
     raise SystemExit(run_sweep(given, dry_run=dry_run))
+
+
+@app.command(short_help="Search rates, batch size and blocks of strategies for each model, on validation only.")
+def search(
+    data: options.Data = None,
+    models: options.Models = None,
+    strategies: options.Strategies = None,
+    budget: Annotated[
+        str, typer.Option(metavar="N", help="Candidates for each model and strategy, the strategy as it stands first.")
+    ] = "16",
+    search_seeds: Annotated[
+        str, typer.Option(metavar="1,2", help="Seeds of the search; none of them may be the sweep's.")
+    ] = "1001",
+    seeds: Annotated[
+        str | None, typer.Option(metavar="1,2", help=f"Seeds of the sweep to come.  {options.default('seeds')}")
+    ] = None,
+    preset: options.Preset = None,
+    config: options.Config = None,
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="The search's own folder.  [default: reports/NAME-search, NAME as in sweep]"),
+    ] = None,
+    address: options.Address = None,
+    weights_dir: options.WeightsDir = None,
+    pretrained: options.Pretrained = None,
+    image_size: options.ImageSize = None,
+    epochs: options.Epochs = None,
+    threads: options.Threads = None,
+    precision: options.Precision = None,
+    device: options.Device = None,
+    gpu_share: options.GpuShare = None,
+    normalisation: options.Normalisation = None,
+    fit: options.Fit = None,
+    frozen_norm: options.FrozenNorm = None,
+    skip_bad: options.SkipBad = None,
+    allow_duplicates: options.AllowDuplicates = None,
+    validation_share: options.ValidationShare = None,
+    test_share: options.TestShare = None,
+    per_class: options.PerClass = None,
+) -> None:
+    """Try the same number of candidates for every model and strategy, and write the best as strategies for --config.
+
+    No test image is there. Candidates are judged by validation loss; ASHA stops the worse half after a quarter and
+    after half of the epochs. The same command again goes on where it stopped. The winners lie in DIR/search.toml.
+    """
+    given = {name: value for name, value in locals().items() if name not in ("budget", "search_seeds")}
+    from sweep.cli.search import run_search
+
+    raise SystemExit(run_search(given, budget=budget, search_seeds=search_seeds))
 
 
 @app.command(short_help="Train one configuration with one seed, without Ray.")

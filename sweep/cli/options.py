@@ -1,4 +1,4 @@
-"""The options that `sweep` and `trial` share, each said once.
+"""The options that `sweep`, `search` and `trial` share, each said once.
 
 Their values are checked in sweep/settings.py, together with those of a TOML file; here all but the switches are text.
 """
@@ -31,6 +31,29 @@ Data = Annotated[
         help="A folder of class folders, or of train, valid and test folders of such; "
         "demo is drawn faces.  [default: demo]",
     ),
+]
+Models = Annotated[
+    str | None,
+    typer.Option(metavar="A,B", help=f"The study's, or any classifier of timm's.  {default('models')}"),
+]
+Strategies = Annotated[
+    str | None,
+    typer.Option(metavar="A,B", help=f"The study's, or those of --config.  {default('strategies')}"),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        envvar="RAY_ADDRESS",
+        metavar="local|auto|HOST:PORT",
+        help=f"local starts Ray on this machine, auto joins the cluster that it belongs to.  {default('address')}",
+    ),
+]
+Threads = Annotated[
+    str | None, typer.Option(metavar="N", help="CPU threads of each trial.  [default: cores / trials at once]")
+]
+GpuShare = Annotated[
+    str | None,
+    typer.Option(metavar="auto|F", help=f"Share of a GPU that each trial gets.  {default('gpu_share')}"),
 ]
 Config = Annotated[
     str | None,

@@ -66,10 +66,7 @@ def _execute(console: Console, work: Prepared) -> type[BaseException] | None:
     to_do = Work(
         trials=work.plan.to_run,
         data=work.data,
-        weights={
-            model: {name: tensor.float().numpy() for name, tensor in weights.state.items()}
-            for model, weights in work.weights.items()
-        },
+        weights=work.arrays,
         capacity=work.capacity,
         device=settings.device,
         address=settings.address,

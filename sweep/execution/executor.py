@@ -21,6 +21,7 @@ from animefer_core.trial import failed_record, run_trial
 from sweep.execution.environment import LOCAL
 from sweep.execution.packing import Capacity
 from sweep.execution.progress import Display
+from sweep.execution.searcher import Halving
 from sweep.execution.trainable import Run, Shared, State, trainable
 from sweep.settings import SaveModels
 
@@ -56,13 +57,19 @@ class Work:
 
 
 def execute(
-    work: Work, keep: Keep, display: Display, repeat: Callable[[TrialConfig], str], run: Run = run_trial
+    work: Work,
+    keep: Keep,
+    display: Display,
+    repeat: Callable[[TrialConfig], str],
+    run: Run = run_trial,
+    scheduler: Halving | None = None,
 ) -> None:
     """Train all trials; `keep` gets every record as soon as it is there, and a function that fetches its checkpoint.
 
     `keep` is called in one thread of its own, record after record: trials need not wait while a model is written.
-    `repeat` gives the command that runs a trial alone. Raises SweepStoppedError when the first three trials fail for
-    one cause, KeyboardInterrupt when the user stops; what `keep` has got by then is whole.
+    `repeat` gives the command that runs a trial alone; `scheduler` may stop trials early, which a sweep never does.
+    Raises SweepStoppedError when the first three trials fail for one cause, KeyboardInterrupt when the user stops;
+    what `keep` has got by then is whole.
     """
     with (
         cluster(work.address, work.capacity),
@@ -70,7 +77,7 @@ def execute(
         display,
         ThreadPoolExecutor(1, "keep") as keeping,
     ):
-        watcher = _Watcher(keep, display, repeat, keeping)
+        watcher = _Watcher(keep, display, repeat, keeping, scheduler)
         references = {model: ray.put(dict(state)) for model, state in work.weights.items()}
         function = tune.with_parameters(
             trainable,
@@ -85,7 +92,10 @@ def execute(
             tune.with_resources(function, {"cpu": work.capacity.threads, "gpu": work.capacity.gpu_share}),
             param_space={"trial": tune.grid_search([config.as_dict() for config in work.trials])},
             tune_config=tune.TuneConfig(
-                reuse_actors=True, trial_name_creator=_trial_id, trial_dirname_creator=_trial_id
+                reuse_actors=True,
+                trial_name_creator=_trial_id,
+                trial_dirname_creator=_trial_id,
+                scheduler=scheduler,
             ),
             run_config=tune.RunConfig(
                 name="trials",
@@ -131,7 +141,12 @@ class _Watcher(tune.Callback):
     """Hears of everything in the driver, has each record kept at once, and stops a sweep that is bound to fail."""
 
     def __init__(
-        self, keep: Keep, display: Display, repeat: Callable[[TrialConfig], str], keeping: ThreadPoolExecutor
+        self,
+        keep: Keep,
+        display: Display,
+        repeat: Callable[[TrialConfig], str],
+        keeping: ThreadPoolExecutor,
+        scheduler: Halving | None,
     ) -> None:
         self.raised: Exception | None = None
         """What ended the sweep: in the thread that keeps records, or because the sweep is bound to fail."""
@@ -139,6 +154,7 @@ class _Watcher(tune.Callback):
         self._display = display
         self._repeat = repeat
         self._keeping = keeping
+        self._scheduler = scheduler
         self._first_causes: list[str] = []
 
     def __getstate__(self) -> dict[str, Any]:
@@ -160,6 +176,11 @@ class _Watcher(tune.Callback):
         record, state = outcome.record, outcome.state
         outcome.record = outcome.state = None
         self._finish(record, lambda: None if state is None else ray.get(state))
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        record = self._scheduler.stopped(config_from(trial.config["trial"])) if self._scheduler else None
+        if record is not None:
+            self._finish(record, lambda: None)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         last = _first_line(trial.get_error())

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from animefer_core.config import TrialConfig, config_from
 from animefer_core.record import TrialRecord
+from sweep.search.ledger import STOPPED
 
 
 class Display(Protocol):
@@ -150,9 +151,10 @@ def finished_line(record: TrialRecord, repeat: str, tally: Tally) -> str:
         cause = " ".join(f"{record.error['type']}: {record.error['message']}".split()).rstrip(".")
         return escape(f"failed: {name} on {host}: {cause}. To repeat it alone: {repeat}")
     finished = tally.done + tally.failed
+    stopped = " (stopped early)" if record.environment.get(STOPPED) else ""
     return escape(
         f"[{finished}/{tally.to_run}] {name}: validation accuracy {record.validation['accuracy']:.1%} "
-        f"after {record.epochs_run} epochs, {in_words(seconds)}; {tally.left()}"
+        f"after {record.epochs_run} epochs{stopped}, {in_words(seconds)}; {tally.left()}"
     )
 
 

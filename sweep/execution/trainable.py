@@ -20,6 +20,8 @@ from sweep.keeping import validation_rank
 from sweep.settings import SaveModels
 
 Run = Callable[..., TrialRecord]
+EPOCH = ("epoch", "validation_loss", "validation_accuracy")
+"""What the driver hears of an epoch."""
 State = Mapping[str, "np.ndarray[Any, Any]"]
 
 
@@ -60,7 +62,7 @@ def trainable(
     trial = config_from(config["trial"])
 
     def on_epoch(entry: Mapping[str, Any]) -> None:
-        tune.report({"epoch": entry["epoch"], "validation_accuracy": entry["validation_accuracy"]})
+        tune.report({name: entry[name] for name in EPOCH})
 
     try:
         weights = shared.weights.get(trial.model)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from animefer_core.config import RANDOM_WEIGHTS
 from sweep.frames import Sweep
 from sweep.matrices import paired
+from sweep.report.tuning import unequal
 from sweep.report.words import count
 
 FEWEST_SEEDS = 3
@@ -99,6 +100,13 @@ def _few_seeds(sweep: Sweep) -> Iterator[Note]:
         yield Note(code="few-seeds", text=text, items=few)
 
 
+def _unequal_tuning(sweep: Sweep) -> Iterator[Note]:
+    items = unequal(sweep)
+    if items:
+        text = "Models were not searched for alike: a difference between them may come of the search, not of the model."
+        yield Note(code="unequal-tuning", text=text, items=items)
+
+
 def _failed(sweep: Sweep) -> Iterator[Note]:
     failed = sum(len(each.failed) for each in sweep.conditions)
     if failed:
@@ -173,6 +181,7 @@ CHECKS: tuple[Callable[[Sweep], Iterator[Note]], ...] = (
     _random_weights,
     _unfinished,
     _families,
+    _unequal_tuning,
     _failed,
     _set_aside,
     _tested_twice,

@@ -32,6 +32,7 @@ from sweep.report.files import write_tables
 from sweep.report.notes import notes
 from sweep.report.sections import sections
 from sweep.report.tables import all_tables
+from sweep.report.tuning import tuning
 from sweep.report.words import count, listed, number, plus_minus, total_range
 
 PARTS = ("train", "validation", "test")
@@ -174,6 +175,7 @@ def provenance(sweep: Sweep) -> dict[str, Any]:
         },
         "fingerprint": {name: _in_words(value) for name, value in sweep.fingerprint.items()},
         "calls": [_call(call) for call in sweep.calls],
+        "tuning": tuning(sweep),
         "configs": {
             name: json.dumps(one_each[name], indent=1, sort_keys=True, ensure_ascii=False)
             for each in sweep.configurations

@@ -264,8 +264,8 @@ def _other_spreads(table: pd.DataFrame) -> str:
     if not told:
         return ""
     return (
-        f" Standard deviation in points{over}: seeds {number(sd['seeds'], 1)}, {listed(told, 20)}; each has its interval "
-        "in the table, a wide one where folds, splits or seeds are few."
+        f" Standard deviation in points{over}: seeds {number(sd['seeds'], 1)}, {listed(told, 20)}; each has its "
+        "interval in the table, a wide one where folds, splits or seeds are few."
     )
 
 

@@ -13,14 +13,14 @@ from torchvision.models import ResNet18_Weights
 from animefer_core import TrialConfig, run_trial, trial
 from animefer_core.config import STUDY_MODELS, Views
 from animefer_core.data.alterations import ALTERATIONS
-from animefer_core.data.pixels import ImageSet
+from animefer_core.data.pixels import ImageSet, without_test
 from animefer_core.errors import InputError
 from animefer_core.metrics import evaluate
 from animefer_core.models import zoo
 from animefer_core.record import TrialRecord, read_record, write_record
 from animefer_core.training.device import choose_compute
 from animefer_core.training.loop import Pictures, place, predict
-from animefer_core.trial import build_network, failed_record, flops_per_image, normalisation_of
+from animefer_core.trial import build_network, failed_record, flops_per_image, normalisation_of, validate
 
 SPLIT = "5" * 64
 """The one split of `make_images` and `make_config`."""
@@ -268,6 +268,32 @@ class TestOtherViews:
         monkeypatch.setattr(trial, "ALTERATIONS", {"slow": slow})
         monkeypatch.setattr(trial.time, "perf_counter", read)
         assert run_trial(vit, images, device="cpu").efficiency["eval_images_per_second"] == 8
+
+
+class TestValidationAlone:
+    """What settings are chosen by: the numbers of a trial, without its test images."""
+
+    def same(self, record: TrialRecord, config: TrialConfig, data: ImageSet) -> bool:
+        alone = validate(config, data, device="cpu")
+        ours, theirs = (
+            [{name: value for name, value in entry.items() if name not in TIMINGS} for entry in each.history]
+            for each in (alone, record)
+        )
+        return (ours, alone.best_epoch, alone.metrics) == (theirs, record.best_epoch, record.validation)
+
+    def test_without_test_images_it_gives_the_trials_numbers_to_the_bit(self, record, cnn, images):
+        assert self.same(record, cnn, without_test(images, SPLIT))
+
+    def test_poisoned_test_images_change_nothing(self, record, cnn, images):
+        pixels, labels = images.pixels.copy(), images.labels.copy()
+        pixels[images.rows(SPLIT)["test"]] = 255
+        labels[images.rows(SPLIT)["test"]] = -1
+        assert self.same(record, cnn, replace(images, pixels=pixels, labels=labels))
+
+    def test_an_epoch_is_told_as_it_ends(self, vit, images):
+        told: list[int] = []
+        validate(vit, without_test(images, SPLIT), device="cpu", on_epoch=lambda entry: told.append(entry["epoch"]))
+        assert told == [1, 2]
 
 
 class TestInitialisation:

@@ -16,6 +16,7 @@ from animefer_core.data.catalog import BadImage, Catalog, CatalogImage, Duplicat
 from animefer_core.data.split import Division, Split, make_folds, make_split, split_digest, write_split_file
 from animefer_core.record import Predictions, TrialRecord, write_record
 from animefer_core.training.strategies import STUDY
+from sweep.plan import Divisions
 
 EMOTIONS = ("Angry", "Embarrassed", "Happy", "Psycho-Crazy", "Sad", "Scared")
 PARTS = ("train", "validation", "test")
@@ -68,6 +69,11 @@ class Plan:
     """View of the test images -> how many that a trial has right as they are it has wrong there."""
     without_views: Sequence[tuple[str, str, int]] = ()
     """(model, strategy, seed) of trials that met no other view."""
+
+
+def one_split(digest: str = "s") -> Divisions:
+    """Return a single split of no images, for plans whose trials are never run on any."""
+    return Divisions(ordinary=(Division(splits=(Split(parts=(), digest=digest),)),))
 
 
 def plant(folder: Path, plan: Plan | None = None) -> Path:
@@ -338,4 +344,4 @@ def _write_plan(folder: Path, plan: Plan, catalog: Catalog, configs: Sequence[Tr
     (folder / "sweep.json").write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
-__all__ = ["EMOTIONS", "RANDOM_WEIGHTS", "Plan", "metrics", "plant"]
+__all__ = ["EMOTIONS", "RANDOM_WEIGHTS", "Plan", "metrics", "one_split", "plant"]

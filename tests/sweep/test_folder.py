@@ -4,28 +4,26 @@ import sys
 
 import pytest
 
-from animefer_core.data.split import Division, Split
 from animefer_core.errors import InputError
 from animefer_core.record import TrialRecord, write_record
 from animefer_core.trial import identity
 from sweep import folder
-from sweep.plan import Divisions, grid
+from sweep.plan import grid
 from sweep.settings import resolve
-
-ONE_SPLIT = Divisions(ordinary=(Division(splits=(Split(parts=(), digest="s"),)),))
+from tests.sweep.records import one_split
 
 VERSIONS = {"torch": "2.15.0", "torchvision": "0.29.2", "timm": "1.0.31"}
 
 
 def one_trial(**options):
     settings = resolve({"models": "resnet18", "strategies": "full", "seeds": "1", **options})
-    return grid(settings, ONE_SPLIT, weights={"resnet18": "random"}, threads=1)
+    return grid(settings, one_split(), weights={"resnet18": "random"}, threads=1)
 
 
 def note(path, trials, images="i", versions=VERSIONS):
     common = folder.fingerprint(trials[0], versions)
     folder.check_fits(path, images, common, trials)
-    folder.note_call(path, images_digest=images, common=common, planned=trials, settings_toml="", call={})
+    folder.note_call(path, images_digest=images, common=common, planned=trials, searched={}, settings_toml="", call={})
 
 
 def test_a_second_call_adds_its_trials_and_itself(tmp_path):

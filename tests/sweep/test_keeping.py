@@ -2,20 +2,18 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from animefer_core.data.split import Division, Split
 from animefer_core.record import TrialRecord
 from animefer_core.trial import identity
 from sweep.keeping import MODEL, Keeper
-from sweep.plan import Divisions, grid
+from sweep.plan import grid
 from sweep.settings import resolve
-
-ONE_SPLIT = Divisions(ordinary=(Division(splits=(Split(parts=(), digest="s"),)),))
+from tests.sweep.records import one_split
 
 
 def records(accuracies):
     """Completed trials of seed 1, without predictions, with these validation accuracies."""
     settings = resolve({"models": "resnet18", "strategies": "linear_probe,partial,full", "seeds": "1"})
-    configs = grid(settings, ONE_SPLIT, weights={"resnet18": "random"}, threads=1)
+    configs = grid(settings, one_split(), weights={"resnet18": "random"}, threads=1)
     return [
         TrialRecord(**identity(config), status="completed", validation={"accuracy": accuracy, "loss": 1.0})
         for config, accuracy in zip(configs, accuracies, strict=True)

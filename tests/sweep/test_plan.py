@@ -4,17 +4,16 @@ from pathlib import Path
 import pytest
 
 from animefer_core.data.catalog import Catalog, CatalogImage
-from animefer_core.data.split import Division, Split, make_split
+from animefer_core.data.split import make_split
 from animefer_core.errors import InputError
-from sweep.plan import Divisions, divide, grid, plan
+from sweep.plan import divide, grid, plan
 from sweep.settings import resolve
-
-ONE_SPLIT = Divisions(ordinary=(Division(splits=(Split(parts=(), digest="s"),)),))
+from tests.sweep.records import one_split
 
 
 def trials(**options):
     settings = resolve({"models": "resnet18,vit_b_16", "strategies": "full,partial", "seeds": "1,2", **options})
-    return grid(settings, ONE_SPLIT, weights=dict.fromkeys(settings.models, "random"), threads=1)
+    return grid(settings, one_split(), weights=dict.fromkeys(settings.models, "random"), threads=1)
 
 
 def test_the_grid_goes_seed_by_seed():

@@ -12,7 +12,7 @@ from PIL import Image
 from torchvision.transforms import functional
 
 from animefer_core.data.catalog import Catalog, CatalogImage
-from animefer_core.data.pixels import BadImageError, ImageSet, decode, image_set
+from animefer_core.data.pixels import BadImageError, ImageSet, decode, image_set, without_test
 from animefer_core.data.split import Split
 from animefer_core.errors import InputError
 
@@ -381,3 +381,18 @@ def test_a_square_image_is_the_same_however_it_is_fitted(fit):
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
 def test_a_strip_fits(fit):
     assert decode(encoded(Image.new("L", (1, 5000), 77)), 32, fit).shape == (3, 32, 32)
+
+
+def test_without_test_no_test_image_is_there_in_any_form() -> None:
+    pixels = np.arange(7, dtype=np.uint8)[:, None, None, None].repeat(3, axis=1)
+    labels = np.array([0, 1, 0, 1, 0, 1, 0])
+    rows = {"train": np.array([0, 3, 5]), "validation": np.array([1, 6]), "test": np.array([2, 4])}
+    order = np.array([6, 2, 0, 5, 1, 3, 4])
+    whole = ImageSet(pixels=pixels, labels=labels, classes=("a", "b"), splits={"s": rows}, order=order)
+    kept = without_test(whole, "s")
+    assert set(kept.rows("s")) == {"train", "validation"}
+    assert kept.pixels[kept.order, 0, 0, 0].tolist() == [6, 0, 5, 1, 3]
+    assert len(kept.labels) == len(kept.pixels) == 5
+    for part, index in kept.rows("s").items():
+        assert kept.pixels[index, 0, 0, 0].tolist() == rows[part].tolist()
+        assert kept.labels[index].tolist() == labels[rows[part]].tolist()

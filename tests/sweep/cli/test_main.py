@@ -29,6 +29,9 @@ OPTIONS = {
     "trial": """again allow-duplicates config data device epochs extra-views fit folds frozen-norm image-size model
         no-extra-views no-pretrained normalisation out per-class precision preset pretrained save-models seed skip-bad
         splits strategy test-share threads train-fraction validation-share vary weights-dir""",
+    "search": """address allow-duplicates budget config data device epochs fit frozen-norm gpu-share image-size models
+        no-pretrained normalisation out per-class precision preset pretrained search-seeds seeds skip-bad strategies
+        test-share threads validation-share weights-dir""",
     "plan": "config epochs explain image-size preset",
     "report": "format",
     "status": "",
@@ -143,6 +146,26 @@ def test_help_shows_the_defaults_of_the_grid():
 def default_of(words, option):
     """Return what an option's help shows as its default, brackets included."""
     return re.search(rf" {option} .*?(\[default: [^]]*\])", words)[1]
+
+
+def test_a_search_that_cannot_be_is_one_sentence_and_exit_code_2(faces, tmp_path):
+    name = "full_tuned_resnet18"
+    (tmp_path / "own.toml").write_text(f"[strategy.{name}]\nblocks = 1\n")
+    (tmp_path / "seeds.toml").write_text("seeds = [7, 1001]\n")
+    cases = [
+        (["--search-seeds", "42"], "--search-seeds: 42 is one of the sweep's --seeds"),
+        (["--seeds", "5", "--search-seeds", "4,5"], "--search-seeds: 5 is"),
+        (["--config", tmp_path / "seeds.toml"], "--search-seeds: 1001 is"),
+        (["--budget", "1"], "--budget 1"),
+        (["--budget", "x"], "--budget: 'x'"),
+        (["--search-seeds", "a"], "--search-seeds: 'a'"),
+        (["--config", tmp_path / "own.toml", "--strategies", "full", "--models", "resnet18"], f"{name!r} is taken"),
+    ]
+    for arguments, words in cases:
+        result = animefer("search", "--data", faces, "--out", tmp_path / "out", *arguments)
+        assert (result.returncode, result.stderr.count("\n")) == (2, 1), (arguments, result.stderr)
+        assert words in result.stderr
+        assert not (tmp_path / "out").exists()
 
 
 def test_no_command_comes_or_goes_unnoticed():

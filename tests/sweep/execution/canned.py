@@ -10,13 +10,14 @@ import torchvision  # noqa: F401
 from animefer_core.metrics import evaluate
 from animefer_core.record import Predictions, TrialRecord
 from animefer_core.seeds import stream
+from animefer_core.training.loop import TrainingDivergedError
 from animefer_core.trial import identity
 
 
 def train_nothing(config, data, weights, *, device, on_epoch, keep_state, shared_device, extra_views):
     """Return a plausible record at once, after reporting three epochs."""
     for epoch in range(1, 4):
-        on_epoch({"epoch": epoch, "validation_accuracy": 0.5})
+        on_epoch({"epoch": epoch, "validation_loss": 1.0, "validation_accuracy": 0.5})
     rng = stream(config.seed, "canned")
     of_split = data.rows(config.split_digest, config.train_fraction)
     rows = {part: of_split[part] for part in ("validation", "test")}
@@ -58,3 +59,32 @@ def wait_after_seed_1(config, *args, **options):
     if config.seed > 1:
         time.sleep(600)
     return train_nothing(config, *args, **options)
+
+
+def validate_by_rate(config, data, weights, *, device, on_epoch, **_):
+    """Report as many epochs as the strategy has; the further the head's rate from 0.01, the higher the loss."""
+    scale = 100 if config.model == "resnet18" else 1
+    loss = scale * (1 + abs(np.log10(config.strategy.lr_head) + 2))
+    history = [
+        {"epoch": epoch, "validation_loss": loss + 1 / epoch, "validation_accuracy": 0.5}
+        for epoch in range(1, config.strategy.epochs(config.epochs_cap) + 1)
+    ]
+    for entry in history:
+        on_epoch(entry)
+    return TrialRecord(
+        **identity(config),
+        status="completed",
+        epochs_run=len(history),
+        best_epoch=len(history),
+        history=history,
+        validation={"loss": history[-1]["validation_loss"], "accuracy": 0.5},
+        environment={"pid": os.getpid()},
+    )
+
+
+def diverge_but_the_first(config, *arguments, **options):
+    """Fail as a loss that is no number does, at a step of the trial's own."""
+    step = config.strategy.name.partition("#")[2]
+    if step:
+        raise TrainingDivergedError(f"the training loss is nan at epoch 1, step {step}")
+    return validate_by_rate(config, *arguments, **options)

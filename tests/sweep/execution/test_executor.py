@@ -14,17 +14,15 @@ import ray
 from rich.console import Console
 
 from animefer_core.data.pixels import ImageSet
-from animefer_core.data.split import Division, Split
 from animefer_core.record import read_record
 from sweep.execution.executor import SweepStoppedError, Work, execute
 from sweep.execution.packing import Capacity
 from sweep.execution.progress import display_for
 from sweep.keeping import Keeper
-from sweep.plan import Divisions, grid
+from sweep.plan import grid
 from sweep.settings import resolve
 from tests.sweep.execution import canned
-
-ONE_SPLIT = Divisions(ordinary=(Division(splits=(Split(parts=(), digest="s"),)),))
+from tests.sweep.records import one_split
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +35,7 @@ def data():
 
 def work_for(data, seeds, *, save_models="none"):
     settings = resolve({"models": "resnet18", "strategies": "linear_probe,full", "seeds": seeds})
-    trials = grid(settings, ONE_SPLIT, weights={"resnet18": "random"}, threads=1)
+    trials = grid(settings, one_split(), weights={"resnet18": "random"}, threads=1)
     capacity = Capacity(trials_at_once=2, threads=1, gpu_share=0.0)
     return Work(
         trials=trials, data=data, weights={}, capacity=capacity, device="cpu", address="local", save_models=save_models
