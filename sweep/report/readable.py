@@ -235,6 +235,14 @@ STUDY_METRICS = {metric: (title, scale, digits) for metric, title, scale, digits
 }
 
 
+GAINS = {
+    "accuracy": ("accuracy (points)", 100, 1),
+    "f1_macro": ("macro F1 (points)", 100, 1),
+    "loss": ("loss (nats)", 1, 3),
+    "f1": ("F1 (points)", 100, 1),
+}
+
+
 def _study(table: pd.DataFrame) -> pd.DataFrame:
     def words(row: Mapping[Any, Any]) -> Row:
         title, scale, digits = STUDY_METRICS[row["metric"]]
@@ -245,6 +253,21 @@ def _study(table: pd.DataFrame) -> pd.DataFrame:
             "the study": number(row["study_value"] * scale, digits),
             "here": give_or_take(row["mean"], row["ci_high"], scale, digits),
             "total interval": span(row["total_ci_low"], row["total_ci_high"], scale, digits),
+            "seeds": str(row["n_seeds"]),
+        }
+
+    return _of(table, words)
+
+
+def _gains(table: pd.DataFrame) -> pd.DataFrame:
+    def words(row: Mapping[Any, Any]) -> Row:
+        title, scale, digits = GAINS[row["metric"]]
+        return {
+            "configuration": _name(row),
+            "what": title if pd.isna(row["class"]) else f"{row['class']}, {title}",
+            "gain": number(row["gain"] * scale, digits),
+            "total interval": span(row["total_ci_low"], row["total_ci_high"], scale, digits),
+            "the study": number(row["study_gain"] * scale, digits),
             "seeds": str(row["n_seeds"]),
         }
 
@@ -264,6 +287,7 @@ READERS: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "claims": _claims,
     "efficiency": _efficiency,
     "study": _study,
+    "gains": _gains,
 }
 
 

@@ -14,6 +14,7 @@ from sweep.claims import claims
 from sweep.frames import Configuration, Sweep, TestOutcomes
 from sweep.matrices import paired
 from sweep.report.differences import comparisons, effects, power, ranking
+from sweep.report.gains import gains
 from sweep.report.spread import calibration, ensembles, variance, within
 from sweep.report.study import study
 from sweep.statistics import (
@@ -70,7 +71,7 @@ def all_tables(sweep: Sweep) -> dict[str, pd.DataFrame]:
     """Return every table by its file's name, without the ending.
 
     Imported predictions have none of the training, nor of the study's claims; without probabilities there is none of
-    calibration and ensembles.
+    calibration and ensembles, without a linear probe none of gains over it.
     """
     matrices = paired(sweep)
     tables = {
@@ -83,6 +84,9 @@ def all_tables(sweep: Sweep) -> dict[str, pd.DataFrame]:
         "power": power(matrices),
         "variance": variance(sweep),
     }
+    over_the_probe = gains(sweep, matrices, tables["comparisons"])
+    if len(over_the_probe):
+        tables["gains"] = over_the_probe
     if any(each.has_probabilities for each in sweep.configurations):
         tables |= {"calibration": calibration(sweep), "ensembles": ensembles(sweep)}
     if not sweep.imported:
