@@ -34,6 +34,7 @@ def captions(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]
         "effects": words.effects(),
         "ranking": words.ranking(),
         "power": words.power(),
+        "gains": words.gains(),
         "variance": words.variance(),
         "splits": words.splits(),
         "shares": words.shares(),
@@ -133,6 +134,25 @@ class _Words:
             "5 % over all pairs; limit: the same with endless seeds on these images. Needed: how many in all would "
             "bring that down to the gap seen, the other number staying as it is; if the gap is that large, a new "
             "sweep of that size decides it about every second time. Of decided pairs nothing is asked."
+        )
+
+    def gains(self) -> str:
+        gain = "the gain over all seeds and" if self.several else "this seed's gain over"
+        return (
+            f"{self._shared()}Strategy less the linear probe of the same model, paired by seed and image. Accuracy and "
+            "F1 in points; loss in nats, where below 0 is the better. Total interval, 95 %: where "
+            f"{gain} all {self.images} of this kind lies; of accuracy, macro F1 and loss as under Differences, of a "
+            "class from that pair's own differences; blank for a class without test images, and where nothing varied. "
+            f"{SINGLE} {self._of_study()}{self.training}"
+        )
+
+    def _of_study(self) -> str:
+        table = self._tables.get("gains")
+        if table is None or not table["study_gain"].notna().any():
+            return ""
+        return (
+            "The study's: one run each, seed 42, on 450 test images of its own; by class from its Table 3, which shows "
+            "each model's best strategy and, by its macro averages, not Table 2's runs. "
         )
 
     def variance(self) -> str:

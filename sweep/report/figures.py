@@ -18,6 +18,7 @@ from sweep.frames import Sweep
 from sweep.report import words
 from sweep.report.readable import VIEWS
 from sweep.report.tables import LEVEL
+from sweep.report.words import count, listed
 from sweep.statistics import seed_interval
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -100,21 +101,31 @@ def baselines(sweep: Sweep) -> Iterator[tuple[str, float, str]]:
 
 
 def curves(sweep: Sweep) -> list[Drawing]:
-    """Return validation accuracy and loss by epoch, one drawing a model and metric, a line and band a strategy."""
+    """Return validation accuracy and both losses by epoch, one drawing a model and metric, a line and band a strategy.
+
+    A thin line stands at every epoch from which another share of the parameters trains.
+    """
     drawings = []
     strategies = list(dict.fromkeys(each.strategy for each in sweep.configurations))
     for number, (model, history) in enumerate(sweep.history.groupby("model", sort=False)):
         for metric, title, scale in CURVES:
             traces: list[go.Scatter] = []
+            told = f"Mean over seeds by epoch, {history['strategy'].nunique()} lines and bands."
             for name, group in history.groupby("strategy", sort=False):
                 strategy = str(name)
                 traces += _curve(group, metric, scale, strategy, strategies.index(strategy))
+                if changes := _changes(group):
+                    traces.append(_change_lines(changes, strategy, strategies.index(strategy)))
+                    told += f" {strategy} trains other parameters from epoch {listed([f'{e}' for e in changes])} on."
             drawings.append(
                 Drawing(
                     key=f"figure-curve-{number}-{metric.replace('_', '-')}",
                     title=f"{model}: {title}",
-                    description=f"Mean over seeds by epoch, {len(traces)} lines and bands.",
-                    figure=go.Figure(traces, {"xaxis": _epochs_axis(history), "yaxis": {"title": {"text": title}}}),
+                    description=told,
+                    figure=go.Figure(
+                        traces,
+                        {"xaxis": _epochs_axis(history), "yaxis": {"title": {"text": title}}, "yaxis2": WHOLE_HEIGHT},
+                    ),
                     height=320,
                 )
             )
@@ -169,7 +180,13 @@ def _data_curve(strategy: str, rows: Table, place: int) -> go.Scatter:
     )
 
 
-CURVES = (("validation_accuracy", "validation accuracy (%)", 100.0), ("validation_loss", "validation loss", 1.0))
+CURVES = (
+    ("validation_accuracy", "validation accuracy (%)", 100.0),
+    ("validation_loss", "validation loss", 1.0),
+    ("train_loss", "training loss", 1.0),
+)
+WHOLE_HEIGHT = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
+"""An axis on which 0 is the bottom of a drawing and 1 its top, whatever the other shows."""
 
 
 def confusion_matrices(sweep: Sweep, confusion: Table) -> list[Drawing]:
@@ -275,15 +292,54 @@ def _view_words(row: Mapping[Any, Any]) -> str:
     return "<br>".join(lines)
 
 
+def gains(sweep: Sweep, table: Table) -> Drawing:
+    """Return every configuration's gain in test accuracy over its model's linear probe, from the table of gains."""
+    rows = table[table["metric"] == "accuracy"].to_dict("records")
+    known = [100 * row["gain"] for row in rows if _there(row["gain"])]
+    height = 110 + 30 * len(rows)
+    return Drawing(
+        key="figure-gains",
+        title="Gain in test accuracy over the same model's linear probe",
+        description=(f"From {min(known):.1f} to {max(known):.1f} points. " if known else "")
+        + "The table beneath holds every number.",
+        figure=_gain_bars(sweep, rows, [f"{row['model']}/{row['strategy']}" for row in rows], height, _ends(rows)),
+        height=height,
+    )
+
+
+def class_gains(sweep: Sweep, table: Table) -> list[Drawing]:
+    """Return the gain in F1 by class, one drawing a model; `table` has the rows of one strategy a model."""
+    drawings = []
+    axis = _ends(table.to_dict("records"))
+    for number, ((model, strategy), block) in enumerate(table.groupby(["model", "strategy"], sort=False)):
+        rows = block.to_dict("records")
+        most = max((row for row in rows if _there(row["gain"])), key=lambda row: row["gain"], default=None)
+        height = 110 + 30 * len(rows)
+        drawings.append(
+            Drawing(
+                key=f"figure-class-gains-{number}",
+                title=f"{model}/{strategy}: gain in F1 by class",
+                description="" if most is None else f"Most for {most['class']}: {100 * most['gain']:.1f} points.",
+                figure=_gain_bars(sweep, rows, [row["class"] for row in rows], height, axis),
+                height=height,
+            )
+        )
+    return drawings
+
+
 def costs(sweep: Sweep) -> list[Drawing]:
-    """Return time, throughput and trainable share, a bar a configuration and a mark a seed."""
+    """Return throughput, time and trainable share, a bar a configuration and a mark a seed."""
     drawings = []
     done = [each for each in sweep.configurations if each.records]
-    history = sweep.history.groupby("trial_id")[["seconds", "images_per_second"]].mean()
+    epochs = sweep.history.groupby("trial_id")[["seconds", "images_per_second"]]
+    name = "eval_images_per_second"
+    met = {r.trial_id: r.efficiency[name] for r in sweep.completed if name in r.efficiency}
     share = {record.trial_id: record.percent_trainable for record in sweep.completed}
     for key, title, values in (
-        ("seconds", "training seconds per epoch", history["seconds"]),
-        ("throughput", "training images per second", history["images_per_second"]),
+        ("throughput", "training images per second", epochs.mean()["images_per_second"]),
+        ("inference", "inference images per second", pd.Series(met, dtype="float64")),
+        ("seconds", "training seconds per epoch", epochs.mean()["seconds"]),
+        ("total", "training seconds of one trial", epochs.sum()["seconds"]),
         ("trainable", "trainable parameters in the last epoch (%)", pd.Series(share, dtype="float64")),
     ):
         seeds = [
@@ -294,12 +350,23 @@ def costs(sweep: Sweep) -> list[Drawing]:
             Drawing(
                 key=f"figure-cost-{key}",
                 title=title.capitalize(),
-                description="The table beneath holds every number.",
+                description=f"{measured_on(sweep)} The table beneath holds every number.",
                 figure=_bars([each.name for each in done], seeds, height),
                 height=height,
             )
         )
     return drawings
+
+
+def measured_on(sweep: Sweep) -> str:
+    """Say on which hardware the completed trials ran, and how many had company on their device; nothing of none."""
+    done = [record for each in sweep.configurations for record in each.records]
+    if not done:
+        return ""
+    used = {str(r.environment.get("device_name") or r.environment.get("device") or "unknown hardware") for r in done}
+    shared = sum(bool(record.efficiency.get("shared_device")) for record in done)
+    alone = "each alone on its device" if not shared else f"{shared} of them on a device that others used too"
+    return f"Measured on {listed(sorted(used))} in {count(len(done), 'trial')}, {alone}."
 
 
 def accuracy_by_time(sweep: Sweep, summary: Table, efficiency: Table) -> Drawing:
@@ -414,11 +481,12 @@ def _epochs_axis(history: Table) -> dict[str, Any]:
 
 
 def _curve(history: Table, metric: str, scale: float, strategy: str, place: int) -> list[go.Scatter]:
-    """Return the band and the line of a strategy: over the seeds that still trained in an epoch."""
+    """Return the band and the line of a strategy: over the seeds that still trained in an epoch, folds together."""
     colour = COLOURS[place % len(COLOURS)]
     epochs, means, seeds, band = [], [], [], []
     for epoch in sorted({int(number) for number in history["epoch"]}):
-        numbers = scale * history.loc[history["epoch"] == epoch, metric].dropna().to_numpy(dtype=np.float64)
+        of_seeds = history[history["epoch"] == epoch].groupby("seed")[metric].mean()
+        numbers = scale * of_seeds.dropna().to_numpy(dtype=np.float64)
         if not numbers.size:
             continue
         epochs.append(epoch)
@@ -454,6 +522,33 @@ def _curve(history: Table, metric: str, scale: float, strategy: str, place: int)
     ]
 
 
+def _changes(history: Table) -> dict[int, float]:
+    """Return the epochs of a strategy's history from which another share of the parameters trains, with the share."""
+    shares = history.dropna(subset="percent_trainable").groupby("epoch", as_index=False)["percent_trainable"].max()
+    changed = shares[shares["percent_trainable"].diff().fillna(0) != 0]
+    return dict(zip(changed["epoch"].astype(int), changed["percent_trainable"].astype(float), strict=True))
+
+
+def _change_lines(changes: Mapping[int, float], strategy: str, place: int) -> go.Scatter:
+    """Return a thin line at each of these epochs; their text is at the foot, where a mark stands."""
+    words = [
+        f"{plain(strategy)}<br>from epoch {epoch} on {share:.1f} % of the parameters train"
+        for epoch, share in changes.items()
+    ]
+    return go.Scatter(
+        x=[x for epoch in changes for x in (epoch, epoch, None)],
+        y=[0.04, 1, None] * len(changes),
+        yaxis="y2",
+        mode="lines+markers",
+        line={"color": COLOURS[place % len(COLOURS)], "width": 1, "dash": "dot"},
+        marker={"symbol": "triangle-up", "size": [8, 0, 0] * len(changes)},
+        hovertext=[text for line in words for text in (line, line, None)],
+        hoverinfo="text",
+        legendgroup=strategy,
+        showlegend=False,
+    )
+
+
 def _bars(names: Sequence[str], seeds: Sequence[Sequence[float]], height: int) -> go.Figure:
     means = [float(np.mean(values)) if values else None for values in seeds]
     dots = [(value, place) for place, values in enumerate(seeds) for value in values]
@@ -474,6 +569,69 @@ def _bars(names: Sequence[str], seeds: Sequence[Sequence[float]], height: int) -
     )
     layout = _rows_axis(names) | {"height": height, "showlegend": False, "bargap": 0.35}
     return go.Figure([bars, marks], layout | {"xaxis": {"rangemode": "tozero"}})
+
+
+def _gain_bars(sweep: Sweep, rows: Rows, names: Sequence[str], height: int, axis: Sequence[float]) -> go.Figure:
+    """Return a bar with its total interval a row of the table of gains, and a hollow mark where the study has one."""
+    strategies = list(dict.fromkeys(each.strategy for each in sweep.configurations))
+    places = [place for place, row in enumerate(rows) if _there(row["gain"])]
+    means = [100 * rows[place]["gain"] for place in places]
+    low, high = ([100 * rows[place][f"total_ci_{end}"] for place in places] for end in ("low", "high"))
+    bars = go.Bar(
+        x=means,
+        y=places,
+        orientation="h",
+        marker={
+            "color": [COLOURS[strategies.index(rows[place]["strategy"]) % len(COLOURS)] for place in places],
+            "opacity": 0.45,
+        },
+        error_x=_whisker(
+            [end - mean for end, mean in zip(high, means, strict=True)],
+            1.5,
+            [mean - end for end, mean in zip(low, means, strict=True)],
+        )
+        | {"color": GREY},
+        hovertext=[_gain_words(rows[place], names[place]) for place in places],
+        hoverinfo="text",
+        showlegend=False,
+    )
+    layout = _rows_axis(names) | {"height": height, "bargap": 0.35}
+    layout["xaxis"] = {"title": {"text": "points"}, "range": axis}
+    return go.Figure([bars, *_study_marks(rows)], layout)
+
+
+def _study_marks(rows: Rows) -> list[go.Scatter]:
+    theirs = [place for place, row in enumerate(rows) if _there(row["study_gain"])]
+    marks = go.Scatter(
+        x=[100 * rows[place]["study_gain"] for place in theirs],
+        y=theirs,
+        mode="markers",
+        name="the study, one run each",
+        marker={"symbol": "diamond-open", "size": 10, "color": GREY, "line": {"width": 2}},
+        hovertext=[f"the study: {100 * rows[place]['study_gain']:.1f} points" for place in theirs],
+        hoverinfo="text",
+        showlegend=True,
+    )
+    return [marks] if theirs else []
+
+
+def _gain_words(row: Mapping[Any, Any], name: str) -> str:
+    interval = (
+        f"<br>total interval {100 * row['total_ci_low']:.1f} to {100 * row['total_ci_high']:.1f}"
+        if _there(row["total_ci_low"])
+        else ""
+    )
+    return f"{plain(name)}<br>{100 * row['gain']:+.1f} points, {count(row['n_seeds'], 'seed')}{interval}"
+
+
+def _ends(rows: Rows) -> list[float]:
+    """Return the range of an axis that holds zero and all that a table of gains knows, in points.
+
+    No gain is beyond 100; few seeds give intervals that are, and would press the bars together.
+    """
+    names = ("gain", "total_ci_low", "total_ci_high", "study_gain")
+    numbers = [0.0, *(100 * row[name] for row in rows for name in names if _there(row[name]))]
+    return [max(-100, min(numbers)) - 2, min(100, max(numbers)) + 2]
 
 
 def _heat_map(z: Any, template: str, hover: list[list[str]], columns: Sequence[str], rows: Sequence[str]) -> go.Figure:

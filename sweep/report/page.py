@@ -29,6 +29,7 @@ from sweep.report import figures
 from sweep.report.captions import captions
 from sweep.report.figures import Drawing
 from sweep.report.files import write_tables
+from sweep.report.gains import of_best
 from sweep.report.notes import notes
 from sweep.report.sections import sections
 from sweep.report.tables import all_tables
@@ -88,6 +89,7 @@ def render(sweep: Sweep, tables: Mapping[str, pd.DataFrame], written: datetime) 
         captions=captions(sweep, tables),
         galleries=_galleries(sweep, tables) if len(tables["confusion"]) else None,
         baselines=list(figures.baselines(sweep)),
+        measured_on=figures.measured_on(sweep),
         written=written,
         plotly=Markup(plotly),
         script=Markup(script),
@@ -189,10 +191,23 @@ def _split_name(sweep: Sweep, number: int) -> str:
 
 
 def json_data(drawing: Drawing) -> Markup:
-    """Return a figure's JSON for an inert script block: no `<` in it can end the block."""
+    """Return a figure's JSON for an inert script block: no `<` in it can end the block.
+
+    Numbers have six digits, more than a drawing shows; in full they would be a third of the page beside plotly.js.
+    """
     content = drawing.figure.to_plotly_json()
-    text = json.dumps({"data": content["data"], "layout": content["layout"]}, separators=(",", ":"), allow_nan=False)
+    drawn = _six_digits({"data": content["data"], "layout": content["layout"]})
+    text = json.dumps(drawn, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c"))
+
+
+def _six_digits(value: Any) -> Any:
+    """Return what JSON can hold with its fractions rounded."""
+    if isinstance(value, Mapping):
+        return {name: _six_digits(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_six_digits(part) for part in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _galleries(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, Gallery]:
@@ -205,6 +220,11 @@ def _galleries(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, Ga
         predictions["shares"] = Gallery(small=figures.data_curves(tables["shares"]))
     if "views" in tables:
         predictions["views"] = Gallery(overview=figures.views(tables["views"]))
+    if "gains" in tables:
+        by_class = of_best(tables["gains"], tables["summary"])
+        predictions["gains"] = Gallery(
+            overview=figures.gains(sweep, tables["gains"]), small=figures.class_gains(sweep, by_class)
+        )
     if sweep.imported:
         return predictions
     return predictions | {

@@ -256,6 +256,14 @@ STUDY_METRICS = {metric: (title, scale, digits) for metric, title, scale, digits
 }
 
 
+GAINS = {
+    "accuracy": ("accuracy (points)", 100, 1),
+    "f1_macro": ("macro F1 (points)", 100, 1),
+    "loss": ("loss (nats)", 1, 3),
+    "f1": ("F1 (points)", 100, 1),
+}
+
+
 def _study(table: pd.DataFrame) -> pd.DataFrame:
     def words(row: Mapping[Any, Any]) -> Row:
         title, scale, digits = STUDY_METRICS[row["metric"]]
@@ -317,6 +325,21 @@ def _percent(share: float) -> str:
     return f"{100 * share:g}"
 
 
+def _gains(table: pd.DataFrame) -> pd.DataFrame:
+    def words(row: Mapping[Any, Any]) -> Row:
+        title, scale, digits = GAINS[row["metric"]]
+        return {
+            "configuration": _name(row),
+            "what": title if pd.isna(row["class"]) else f"{row['class']}, {title}",
+            "gain": number(row["gain"] * scale, digits),
+            "total interval": span(row["total_ci_low"], row["total_ci_high"], scale, digits),
+            "the study": number(row["study_gain"] * scale, digits),
+            "seeds": str(row["n_seeds"]),
+        }
+
+    return _of(table, words)
+
+
 READERS: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "summary": _summary,
     "per_class": _per_class,
@@ -334,6 +357,7 @@ READERS: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "splits": _splits,
     "shares": _shares,
     "lead": _lead,
+    "gains": _gains,
 }
 
 

@@ -1,7 +1,7 @@
 """The sections of the report that are tables: each opens with a sentence that states what was found.
 
-ranking ─ differences ─ what would decide the rest ─ calibration ─ ensembles ─ spread ─ random splits ─
-how much data ─ other views ─ the study's claims
+ranking ─ differences ─ what would decide the rest ─ gain over the probe ─ calibration ─ ensembles ─ spread ─
+random splits ─ how much data ─ other views ─ the study's claims
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,7 @@ from sweep.claims import CAUTION, HEADING
 from sweep.frames import Sweep
 from sweep.report.captions import captions
 from sweep.report.conditions import GROWTH
+from sweep.report.gains import of_best
 from sweep.report.readable import FAMILIES, VIEWS, readable
 from sweep.report.words import between, count, listed, number, span
 from sweep.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED
@@ -89,6 +90,9 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     if len(tables["power"]):
         show = shown("power", tables["power"], "What every pair would need", folded=True)
         add("power", "What would decide the rest", _power(tables["power"]), show)
+    if "gains" in tables and (finding := _gains(tables["gains"], tables["summary"])):
+        show = shown("gains", tables["gains"], "Gain of every configuration", folded=True)
+        add("gains", "Gain over the linear probe", finding, show)
     for key, title, tell in (
         ("calibration", "Calibration", _calibration),
         ("ensembles", "Seed ensembles", _ensembles),
@@ -218,6 +222,32 @@ def _power(power: pd.DataFrame) -> str:
     if float(limit) > 0:
         found += f" For half of these pairs even endless seeds would not decide a gap under {limit} points."
     return found
+
+
+def _gains(gains: pd.DataFrame, summary: pd.DataFrame) -> str:
+    whole = gains[(gains["metric"] == "accuracy") & gains["gain"].notna()]
+    if not len(whole):
+        return ""
+    by_class = of_best(gains, summary)
+    by_class = by_class[by_class["gain"].notna()]
+    found = (
+        f"Beside the linear probe of the same model, fine-tuning changes test accuracy by "
+        f"{between(100 * whole['gain'])} points; {_excluding(whole, 'configuration')}."
+    )
+    if len(by_class):
+        found += (
+            " Class by class, F1 changes by "
+            f"{between(100 * by_class['gain'])} points under the strategy of each model that is best on validation; "
+            f"{_excluding(by_class, 'row')}."
+        )
+    return f"{found} These are intervals of single rows; verdicts stand under Differences."
+
+
+def _excluding(rows: pd.DataFrame, of: str) -> str:
+    """Say for how many rows of a table of gains the total interval excludes 0, and on which side of it."""
+    above, below = int((rows["total_ci_low"] > 0).sum()), int((rows["total_ci_high"] < 0).sum())
+    sides = f" ({above} above it, {below} below)" if below else ""
+    return f"the total interval excludes 0 for {above + below} of {count(len(rows), of)}{sides}"
 
 
 def _calibration(table: pd.DataFrame) -> str:

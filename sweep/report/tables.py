@@ -15,6 +15,7 @@ from sweep.frames import Configuration, Sweep, TestOutcomes
 from sweep.matrices import paired
 from sweep.report.conditions import lead, of_shares, of_splits, shares, splits
 from sweep.report.differences import comparisons, effects, power, ranking
+from sweep.report.gains import gains
 from sweep.report.spread import calibration, ensembles, variance, within
 from sweep.report.study import study
 from sweep.report.views import views
@@ -72,7 +73,8 @@ def all_tables(sweep: Sweep) -> dict[str, pd.DataFrame]:
     """Return every table by its file's name, without the ending.
 
     Imported predictions have none of the training, nor of the study's claims; without probabilities there is none of
-    calibration and ensembles, and where no trial met another view of the test images none of those.
+    calibration and ensembles, without a linear probe none of gains over it, and where no trial met another view of the
+    test images none of those.
     """
     matrices = paired(sweep)
     here = summary(sweep)
@@ -90,6 +92,9 @@ def all_tables(sweep: Sweep) -> dict[str, pd.DataFrame]:
         tables["splits"] = splits(sweep)
     if len(of_shares(sweep)) > 1:
         tables |= {"shares": shares(sweep), "lead": lead(sweep)}
+    over_the_probe = gains(sweep, matrices, tables["comparisons"])
+    if len(over_the_probe):
+        tables["gains"] = over_the_probe
     if any(each.has_probabilities for each in sweep.configurations):
         tables |= {"calibration": calibration(sweep), "ensembles": ensembles(sweep)}
     altered = views(sweep)

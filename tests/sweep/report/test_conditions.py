@@ -8,6 +8,7 @@ import pytest
 
 from sweep.frames import read_sweep
 from sweep.report.conditions import GROWTH
+from sweep.report.figures import curves
 from sweep.report.page import write_report
 from sweep.report.tables import all_tables
 from sweep.statistics import seed_interval, sources, split_interval, total_interval
@@ -235,3 +236,11 @@ def test_under_folds_other_views_are_of_all_images(folded):
     row = rows(all_tables(sweep)["views"], model=each.model, strategy=each.strategy, view="grey").iloc[0]
     # Folds of equal size, so that a mean of their means is that of all images.
     assert (row["n_seeds"], row["loss_of_accuracy"]) == (4, pytest.approx(np.mean(plain) - np.mean(grey)))
+
+
+def test_under_folds_a_curve_is_over_seeds_not_trials(folded):
+    sweep = read_sweep(folded)
+    (drawing,) = (each for each in curves(sweep) if each.key == "figure-curve-0-validation-loss")
+    texts = [text for trace in drawing.figure.data for text in trace.hovertext or () if "epoch 1:" in text]
+    assert texts
+    assert all(text.endswith(", 4 seeds") for text in texts)

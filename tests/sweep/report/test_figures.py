@@ -1,8 +1,14 @@
+import re
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
 import pytest
 
 from sweep.frames import Sweep, read_sweep
 from sweep.report import figures
+from sweep.report.gains import of_best
 from sweep.report.tables import all_tables
 from tests.sweep.records import Plan, plant
 
@@ -57,14 +63,153 @@ def test_confusion_matrices_are_shares_of_the_true_class(sweep):
     assert np.sum(drawing.figure.data[0].z, axis=1) == pytest.approx([100, 100, 100])
 
 
+@pytest.mark.parametrize("metric", ["validation-accuracy", "validation-loss", "train-loss"])
+def test_every_model_has_its_curves(sweep, metric):
+    names = {f"figure-curve-{number}-{metric}" for number in range(2)}
+    assert names <= {each.key for each in figures.curves(sweep)}
+
+
+def changes(drawing: figures.Drawing) -> list[go.Scatter]:
+    return [trace for trace in drawing.figure.data if trace.yaxis == "y2"]
+
+
+def test_a_line_stands_where_another_block_trains(sweep):
+    shares = (0.1, 0.1, 63.8)
+    records = [
+        replace(
+            r, history=[epoch | {"percent_trainable": share} for epoch, share in zip(r.history, shares, strict=True)]
+        )
+        if r.status == "completed" and r.strategy == "full"
+        else r
+        for r in sweep.records
+    ]
+    for drawing in figures.curves(replace(sweep, records=tuple(records))):
+        (line,) = changes(drawing)
+        assert set(line.x) == {3, None}
+        assert line.hovertext[0] == "full<br>from epoch 3 on 63.8 % of the parameters train"
+        assert "full trains other parameters from epoch 3 on." in drawing.description
+
+
+def test_no_line_stands_where_the_same_parameters_train(sweep):
+    assert not any(changes(drawing) for drawing in figures.curves(sweep))
+
+
 def test_costs_have_a_mark_a_seed(sweep):
-    assert [len(each.figure.data[1].x) for each in figures.costs(sweep)] == [10, 10, 10]
+    assert [len(each.figure.data[1].x) for each in figures.costs(sweep)] == [10, 10, 10, 10, 10]
+
+
+@pytest.mark.parametrize(
+    ("key", "column"),
+    [
+        ("throughput", "images_per_second_mean"),
+        ("inference", "eval_images_per_second_mean"),
+        ("seconds", "seconds_per_epoch_mean"),
+        ("total", "training_seconds_mean"),
+        ("trainable", "percent_trainable"),
+    ],
+)
+def test_bars_of_costs_are_the_tables_means(sweep, key, column):
+    drawing = next(each for each in figures.costs(sweep) if each.key == f"figure-cost-{key}")
+    assert list(drawing.figure.data[0].x) == pytest.approx(all_tables(sweep)["efficiency"][column].tolist())
+
+
+def test_costs_say_on_what_they_were_measured(sweep):
+    told = "Measured on Planted Processor in 10 trials, each alone on its device."
+    assert all(each.description.startswith(told) for each in figures.costs(sweep))
+
+
+def test_company_on_the_device_is_said(tmp_path):
+    sweep = read_sweep(plant(tmp_path, Plan(shared_device=True, seeds=(1,))))
+    assert "4 of them on a device that others used too" in figures.measured_on(sweep)
+
+
+def test_nothing_was_measured_where_nothing_completed(tmp_path):
+    plan = Plan(models=("resnet18",), strategies=("full",), seeds=(1,), missing=[("resnet18", "full", 1)])
+    assert figures.measured_on(read_sweep(plant(tmp_path, plan))) == ""
 
 
 def test_accuracy_by_time_has_a_mark_a_configuration(sweep):
     tables = all_tables(sweep)
     drawing = figures.accuracy_by_time(sweep, tables["summary"], tables["efficiency"])
     assert sum(len(trace.x) for trace in drawing.figure.data) == 4
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[Sweep, dict[str, pd.DataFrame]]:
+    sweep = read_sweep(plant(tmp_path_factory.mktemp("whole"), Plan(strategies=("linear_probe", "partial", "full"))))
+    return sweep, all_tables(sweep)
+
+
+def held(figure: go.Figure) -> np.ndarray:
+    """Return gain, low and high of every bar, in points."""
+    bars = figure.data[0]
+    means = np.array(bars.x)
+    return np.array([means, means - np.array(bars.error_x.arrayminus), means + np.array(bars.error_x.array)])
+
+
+def test_bars_of_gains_hold_the_table(whole):
+    sweep, tables = whole
+    rows = tables["gains"][tables["gains"]["metric"] == "accuracy"]
+    assert len(rows) == 4
+    found = held(figures.gains(sweep, tables["gains"]).figure)
+    assert found == pytest.approx(100 * rows[["gain", "total_ci_low", "total_ci_high"]].to_numpy().T)
+
+
+def test_gains_by_class_hold_the_table(whole):
+    sweep, tables = whole
+    rows = of_best(tables["gains"], tables["summary"])
+    drawings = figures.class_gains(sweep, rows)
+    assert len(drawings) == 2
+    found = np.hstack([held(drawing.figure) for drawing in drawings])
+    assert found == pytest.approx(100 * rows[["gain", "total_ci_low", "total_ci_high"]].to_numpy().T)
+
+
+def test_the_studys_gains_are_hollow_marks(whole):
+    sweep, tables = whole
+    rows = tables["gains"][tables["gains"]["metric"] == "accuracy"]
+    marks = figures.gains(sweep, tables["gains"]).figure.data[1]
+    assert list(marks.x) == pytest.approx((100 * rows["study_gain"]).tolist())
+    assert marks.marker.symbol == "diamond-open"
+
+
+def test_without_the_studys_gains_there_are_no_marks(whole):
+    sweep, tables = whole
+    assert len(figures.gains(sweep, tables["gains"].assign(study_gain=np.nan)).figure.data) == 1
+
+
+def test_a_gain_that_is_not_known_has_no_bar(whole):
+    sweep, tables = whole
+    table = tables["gains"].assign(study_gain=np.nan)
+    table.loc[table.index[0], ["gain", "total_ci_low", "total_ci_high"]] = np.nan
+    assert list(figures.gains(sweep, table).figure.data[0].y) == [1, 2, 3]
+
+
+def test_a_gain_without_an_interval_has_no_whisker(whole):
+    sweep, tables = whole
+    table = tables["gains"].assign(total_ci_low=np.nan, total_ci_high=np.nan)
+    bars = figures.gains(sweep, table).figure.data[0]
+    assert set(bars.error_x.array) == {0.0}
+    assert not any("interval" in text for text in bars.hovertext)
+
+
+def test_no_gain_is_drawn_beyond_a_hundred_points(whole):
+    sweep, tables = whole
+    table = tables["gains"].assign(total_ci_low=-1.5, total_ci_high=2.5)
+    assert list(figures.gains(sweep, table).figure.layout.xaxis.range) == [-102, 102]
+
+
+def test_hostile_names_are_plain_in_gains(tmp_path):
+    sweep = read_sweep(plant(tmp_path, Plan(models=("<b>m</b>",), classes=("x & y", "<i>z</i>"))))
+    tables = all_tables(sweep)
+    drawings = [figures.gains(sweep, tables["gains"])]
+    drawings += figures.class_gains(sweep, of_best(tables["gains"], tables["summary"]))
+    texts = [text for each in drawings for text in each.figure.data[0].hovertext]
+    texts += [text for each in drawings for text in each.figure.layout.yaxis.ticktext]
+    assert {re.sub(r"<br>.*", "", text) for text in texts} == {
+        "&lt;b&gt;m&lt;/b&gt;/full",
+        "x &amp; y",
+        "&lt;i&gt;z&lt;/i&gt;",
+    }
 
 
 def test_the_class_map_holds_the_tables_means(sweep):

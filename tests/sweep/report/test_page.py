@@ -9,12 +9,14 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
+import plotly.graph_objects as go
 import pytest
 from plotly.offline import get_plotlyjs
 
 from animefer_core.errors import InputError
 from sweep.frames import read_sweep
-from sweep.report.page import headline, render, write_report
+from sweep.report.figures import Drawing
+from sweep.report.page import headline, json_data, render, write_report
 from sweep.report.tables import all_tables
 from tests.sweep.records import RANDOM_WEIGHTS, Plan, plant
 
@@ -104,7 +106,31 @@ def test_chance_and_majority_class_are_told(page):
 
 
 def test_every_figures_data_is_json(page):
-    assert len([json.loads(text) for _, text in BLOCK.findall(page)]) == 1 + 1 + 4 + 1 + 4 + 1 + 3
+    assert len([json.loads(text) for _, text in BLOCK.findall(page)]) == 1 + 3 + 1 + 4 + 1 + 6 + 1 + 5
+
+
+def test_numbers_in_figures_have_six_digits():
+    drawing = Drawing(key="a", title="a", description="a", figure=go.Figure(go.Bar(x=[1 / 3, 2, None])), height=1)
+    assert json.loads(json_data(drawing))["data"][0]["x"] == [0.333333, 2, None]
+
+
+def test_gains_are_shown_with_their_finding_and_figures(page):
+    section = page[page.index('<section id="gains">') : page.index('<section id="classes">')]
+    assert "fine-tuning changes test accuracy by" in words(section)
+    assert re.findall(r'class="plot" id="([^"]+)"', section) == [
+        "figure-gains",
+        "figure-class-gains-0",
+        "figure-class-gains-1",
+    ]
+
+
+def test_without_a_linear_probe_nothing_is_said_of_gains(tmp_path):
+    assert "figure-gains" not in written(tmp_path, Plan(strategies=("partial", "full"), seeds=(1, 2)))
+
+
+def test_the_efficiency_says_where_it_was_measured(tmp_path):
+    text = words(written(tmp_path, Plan(seeds=(1, 2), shared_device=True)))
+    assert "Measured on Planted Processor in 8 trials, 8 of them on a device that others used too." in text
 
 
 def test_every_plot_has_its_data(page):

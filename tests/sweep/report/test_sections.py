@@ -7,11 +7,12 @@ import pytest
 from sweep.claims import CAUTION, HEADING
 from sweep.frames import read_sweep
 from sweep.report.captions import captions
+from sweep.report.gains import of_best
 from sweep.report.sections import MOST_ROWS, sections
 from sweep.report.tables import all_tables
 from tests.sweep.records import Plan, plant
 
-ALL = ["ranking", "differences", "power", "calibration", "ensembles", "variance", "views", "claims"]
+ALL = ["ranking", "differences", "power", "gains", "calibration", "ensembles", "variance", "views", "claims"]
 MODELS = ("resnet18", "resnet50", "vit_b_16", "vit_s_16")
 STRATEGIES = ("linear_probe", "partial", "full", "progressive")
 
@@ -85,6 +86,24 @@ def test_undecided_pairs_are_those_that_power_speaks_of(study, found):
     assert numbers(found["power"].finding)[:3] == counts
 
 
+def test_gains_are_counted_where_their_interval_excludes_nothing(study, found):
+    table = study[1]["gains"]
+    rows = table[table["metric"] == "accuracy"]
+    above, below = (rows["total_ci_low"] > 0).sum(), (rows["total_ci_high"] < 0).sum()
+    assert above > 0 < below
+    finding = found["gains"].finding
+    assert f"excludes 0 for {above + below} of 12 configurations ({above} above it, {below} below)" in finding
+    ends = [f"{100 * end:.1f}".replace("-", "−") for end in (rows["gain"].min(), rows["gain"].max())]
+    assert f"changes test accuracy by {ends[0]} to {ends[1]} points" in finding
+    assert finding.endswith("These are intervals of single rows; verdicts stand under Differences.")
+
+
+def test_gains_by_class_are_those_of_each_models_best_strategy(study, found):
+    rows = of_best(study[1]["gains"], study[1]["summary"])
+    decided = ((rows["total_ci_low"] > 0) | (rows["total_ci_high"] < 0)).sum()
+    assert f"the total interval excludes 0 for {decided} of 24 rows" in found["gains"].finding.partition("F1")[2]
+
+
 def test_claims_are_counted_under_their_heading_with_the_caution(study, found):
     claims = found["claims"]
     assert claims.title == HEADING
@@ -108,7 +127,8 @@ def test_long_tables_say_how_much_is_left_out(tmp_path):
 
 def test_one_seed_has_no_section_that_needs_two(tmp_path):
     sweep, tables = read(tmp_path, seeds=(1,))
-    assert [section.key for section in sections(sweep, tables)] == ["differences", "calibration", "views", "claims"]
+    found = [section.key for section in sections(sweep, tables)]
+    assert found == ["differences", "gains", "calibration", "views", "claims"]
     assert (
         "Nothing is tested: that takes two configurations with two seeds in common."
         in captions(sweep, tables)["comparisons"]
@@ -151,6 +171,22 @@ def test_pairs_that_were_not_tested_are_no_undecided_ones(tmp_path):
     )
     assert "Of 3 pairs of configurations" in finding
     assert "3 could not be tested, for want of seeds in common." in finding
+
+
+@pytest.mark.parametrize(
+    ("models", "told"), [(("resnet18",), True), (("resnet26d",), False)], ids=["the study's", "another"]
+)
+def test_the_caption_of_gains_speaks_of_the_study_where_it_stands_beside_them(tmp_path, models, told):
+    caption = captions(*read(tmp_path, models=models))["gains"]
+    assert ("on 450 test images of its own" in caption) == told
+    assert "with no correction for the number of rows" in caption
+
+
+def test_a_single_seeds_gain_is_not_called_one_of_all_seeds(tmp_path):
+    assert (
+        "where this seed's gain over all test images of this kind lies"
+        in captions(*read(tmp_path, seeds=(1,)))["gains"]
+    )
 
 
 def test_groups_are_what_varies_where_there_are_groups(tmp_path):
