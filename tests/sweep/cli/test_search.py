@@ -54,8 +54,9 @@ def search(faces, tmp_path):
 def test_workers_are_handed_no_test_image(search, handed):
     assert search() == 0
     (work,) = handed
-    assert set(work.data.rows) == {"train", "validation"}
-    assert len(work.data.pixels) == len(work.data.labels) == sum(len(rows) for rows in work.data.rows.values())
+    (rows,) = work.data.splits.values()
+    assert set(rows) == {"train", "validation"}
+    assert len(work.data.pixels) == len(work.data.labels) == sum(len(index) for index in rows.values())
 
 
 def test_every_model_trains_the_same_candidates_with_the_search_seeds_alone(search, handed):

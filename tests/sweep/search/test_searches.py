@@ -4,7 +4,7 @@ import pytest
 
 from animefer_core.errors import InputError
 from animefer_core.training.strategies import STUDY
-from sweep.search.searches import check_request
+from sweep.search.searches import check_request, divided_for
 from sweep.settings import resolve
 from tests.sweep.search.candidates import SEED, searches, settings_of
 
@@ -73,3 +73,10 @@ def test_a_sweeps_folder_is_refused(tmp_path):
 def test_the_seeds_of_the_search_are_its_own():
     (search,) = searches(settings_of())
     assert {trial.seed for trial in search.trials} == {SEED}
+
+
+def test_a_search_is_on_the_studys_split_whatever_the_sweep_varies():
+    asked = settings_of(train_fraction="0.5,1", vary="init,split")
+    divided = divided_for(asked, (1001,))
+    assert (divided.train_fraction, divided.vary, divided.splits) == ((1.0,), (), (42,))
+    assert divided_for(settings_of(folds=3), (1001,)).folds is None
