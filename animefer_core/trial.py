@@ -26,6 +26,8 @@ from animefer_core.models import zoo
 from animefer_core.models.weights import load_weights
 from animefer_core.record import Predictions, TrialRecord
 from animefer_core.seeds import torch_seed
+from animefer_core.training.checkpoint import Checkpoints, NoCheckpoints, UnderConditions
+from animefer_core.training.determinism import deterministic_algorithms
 from animefer_core.training.device import (
     Compute,
     choose_compute,
@@ -45,15 +47,33 @@ def run_trial(
     on_epoch: OnEpoch | None = None,
     keep_state: bool = False,
     shared_device: bool = False,
+    deterministic: bool = False,
+    checkpoints: Checkpoints | None = None,
 ) -> TrialRecord:
     """Fine-tune, choose on validation, meet the test set once, and return the record.
 
     `weights` is the pretrained state dict in the model's own names (None: random initialisation). `on_epoch` is
     called with every entry of the history. `keep_state` puts the chosen checkpoint's tensors into the record's
     `state`. `shared_device` says that other trials run beside this one, which its timings must tell.
+    `deterministic` demands equal bits of two runs on one card as well. `checkpoints` keeps epochs from which a trial
+    that was cut short goes on.
 
     Raises InputError for weights or a device that do not fit, TrainingDivergedError for a loss that is no number.
     """
+    with deterministic_algorithms(deterministic):
+        return _run(config, data, weights, device, on_epoch, keep_state, shared_device, checkpoints or NoCheckpoints())
+
+
+def _run(
+    config: TrialConfig,
+    data: ImageSet,
+    weights: Mapping[str, Tensor] | None,
+    device: str,
+    on_epoch: OnEpoch | None,
+    keep_state: bool,
+    shared_device: bool,
+    checkpoints: Checkpoints,
+) -> TrialRecord:
     began = time.perf_counter()
     torch.set_num_threads(config.threads)
     compute = choose_compute(device, config.precision, config.image_size)
@@ -63,7 +83,10 @@ def run_trial(
     normalisation = normalisation_of(config)
     pictures = Pictures(data.pixels, compute.device)
 
-    fitted = fit(network, data, pictures, config, normalisation, compute, on_epoch)
+    used = environment(config, compute, normalisation)
+    resumable = UnderConditions(checkpoints, conditions(config, used))
+
+    fitted = fit(network, data, pictures, config, normalisation, compute, on_epoch, resumable)
 
     # The one meeting with the test set.
     met_at = _now()
@@ -102,7 +125,7 @@ def run_trial(
             "shared_device": shared_device,
             "trial_seconds": time.perf_counter() - began,
         },
-        environment=environment(config, compute, normalisation) | {"test_met_at": met_at},
+        environment=used | {"test_met_at": met_at} | _resumed(fitted.resumed_after),
         predictions=predictions,
         state=_state(network) if keep_state else None,
     )
@@ -162,10 +185,22 @@ def environment(config: TrialConfig, compute: Compute, normalisation: Normalisat
         "precision": compute.precision,
         "precision_reason": compute.precision_reason,
         "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
         "normalisation": {"mean": list(normalisation[0]), "std": list(normalisation[1])},
         "versions": versions(),
         "host": socket.gethostname(),
     }
+
+
+def conditions(config: TrialConfig, used: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what has to be equal for an epoch's state to lead to the same record as if nothing had come between."""
+    names = ("device_name", "precision", "threads", "deterministic", "versions")
+    return {"trial_id": config.trial_id} | {name: used[name] for name in names}
+
+
+def _resumed(after: list[int]) -> dict[str, Any]:
+    """Return what a record says of a trial that was taken up again: its trial_seconds cover the last stretch alone."""
+    return {"resumed_after_epochs": after} if after else {}
 
 
 @functools.cache
