@@ -29,6 +29,8 @@ from animefer_core.models import zoo
 from animefer_core.models.weights import load_weights
 from animefer_core.record import Predictions, TrialRecord
 from animefer_core.seeds import torch_seed
+from animefer_core.training.checkpoint import Checkpoints, NoCheckpoints, UnderConditions
+from animefer_core.training.determinism import deterministic_algorithms
 from animefer_core.training.device import (
     Compute,
     choose_compute,
@@ -60,6 +62,8 @@ def run_trial(
     keep_state: bool = False,
     shared_device: bool = False,
     extra_views: bool = True,
+    deterministic: bool = False,
+    checkpoints: Checkpoints | None = None,
 ) -> TrialRecord:
     """Fine-tune, choose on validation, meet the test set once, and return the record.
 
@@ -67,32 +71,17 @@ def run_trial(
     called with every entry of the history. `keep_state` puts the chosen checkpoint's tensors into the record's
     `state`. `shared_device` says that other trials run beside this one, which its timings must tell.
     `extra_views` has the test images met altered as well (`ALTERATIONS`), at the same meeting; it changes nothing else.
+    `deterministic` demands equal bits of two runs on one card as well. `checkpoints` keeps epochs from which a trial
+    that was cut short goes on.
 
     Raises InputError for weights or a device that do not fit, TrainingDivergedError for a loss that is no number.
     """
     began = time.perf_counter()
-    trained = _train(config, data, weights, device, on_epoch)
-    network, compute, fitted = trained.network, trained.compute, trained.fitted
-    pictures, normalisation = trained.pictures, trained.normalisation
-
-    # The one meeting with the test set: its images as they are, which is what is timed, then altered.
-    met_at = _now()
-    started = time.perf_counter()
-    rows = data.rows(config.split_digest)
-    test_rows, validation_rows = rows["test"], rows["validation"]
-    test_logits = predict(network, pictures, test_rows, config.image_size, normalisation, compute)
-    eval_images_per_second = len(test_rows) / (time.perf_counter() - started)
-    view_logits = _altered(network, data, config, normalisation, compute) if extra_views else {}
-
-    predictions = Predictions(
-        validation_logits=fitted.validation_logits,
-        validation_labels=data.labels[validation_rows],
-        validation_index=validation_rows,
-        test_logits=test_logits,
-        test_labels=data.labels[test_rows],
-        test_index=test_rows,
-        view_logits=view_logits,
-    )
+    with deterministic_algorithms(deterministic):
+        trained = _train(config, data, weights, device, on_epoch, checkpoints or NoCheckpoints())
+        met_at = _now()
+        predictions, eval_images_per_second = _meet_the_test_set(trained, config, data, extra_views)
+    fitted = trained.fitted
     return TrialRecord(
         **identity(config),
         status="completed",
@@ -101,16 +90,16 @@ def run_trial(
         percent_trainable=fitted.percent_trainable,
         history=fitted.history,
         validation=evaluate(predictions.validation_logits, predictions.validation_labels, data.classes),
-        test=evaluate(test_logits, predictions.test_labels, data.classes),
+        test=evaluate(predictions.test_logits, predictions.test_labels, data.classes),
         efficiency={
-            **_efficiency(network, data, config, fitted, compute),
+            **_efficiency(trained.network, data, config, fitted, trained.compute),
             "eval_images_per_second": eval_images_per_second,
             "shared_device": shared_device,
             "trial_seconds": time.perf_counter() - began,
         },
-        environment=environment(config, compute, normalisation) | {"test_met_at": met_at},
+        environment=trained.used | {"test_met_at": met_at} | _resumed(fitted.resumed_after),
         predictions=predictions,
-        state=_state(network) if keep_state else None,
+        state=_state(trained.network) if keep_state else None,
     )
 
 
@@ -127,7 +116,7 @@ def validate(
     This is how settings are chosen: `data` may lack its test part (`without_test`), so that nothing can be chosen on
     it. Raises what `run_trial` does.
     """
-    fitted = _train(config, data, weights, device, on_epoch).fitted
+    fitted = _train(config, data, weights, device, on_epoch, NoCheckpoints()).fitted
     metrics = evaluate(
         fitted.validation_logits, data.labels[data.rows(config.split_digest)["validation"]], data.classes
     )
@@ -142,6 +131,8 @@ class _Trained:
     compute: Compute
     pictures: Pictures
     normalisation: Normalisation
+    used: dict[str, Any]
+    """A record's environment{}, without the meeting with the test set."""
     fitted: Fit
 
 
@@ -151,6 +142,7 @@ def _train(
     weights: Mapping[str, Tensor] | None,
     device: str,
     on_epoch: OnEpoch | None,
+    checkpoints: Checkpoints,
 ) -> _Trained:
     """Build, place and fine-tune a trial's network; it reads no test image."""
     torch.set_num_threads(config.threads)
@@ -160,8 +152,37 @@ def _train(
     place(network, compute)
     normalisation = normalisation_of(config)
     pictures = Pictures(data.pixels, compute.device)
-    fitted = fit(network, data, pictures, config, normalisation, compute, on_epoch)
-    return _Trained(network=network, compute=compute, pictures=pictures, normalisation=normalisation, fitted=fitted)
+    used = environment(config, compute, normalisation)
+    resumable = UnderConditions(checkpoints, conditions(config, used))
+    fitted = fit(network, data, pictures, config, normalisation, compute, on_epoch, resumable)
+    return _Trained(
+        network=network, compute=compute, pictures=pictures, normalisation=normalisation, used=used, fitted=fitted
+    )
+
+
+def _meet_the_test_set(
+    trained: _Trained, config: TrialConfig, data: ImageSet, extra_views: bool
+) -> tuple[Predictions, float]:
+    """Return what the chosen weights say of validation and test images, and with how many test images a second.
+
+    The one meeting: the images as they are, which is what is timed, then altered.
+    """
+    network, compute, normalisation = trained.network, trained.compute, trained.normalisation
+    rows = data.rows(config.split_digest)
+    test_rows, validation_rows = rows["test"], rows["validation"]
+    started = time.perf_counter()
+    test_logits = predict(network, trained.pictures, test_rows, config.image_size, normalisation, compute)
+    eval_images_per_second = len(test_rows) / (time.perf_counter() - started)
+    predictions = Predictions(
+        validation_logits=trained.fitted.validation_logits,
+        validation_labels=data.labels[validation_rows],
+        validation_index=validation_rows,
+        test_logits=test_logits,
+        test_labels=data.labels[test_rows],
+        test_index=test_rows,
+        view_logits=_altered(network, data, config, normalisation, compute) if extra_views else {},
+    )
+    return predictions, eval_images_per_second
 
 
 def failed_record(config: TrialConfig, error: BaseException) -> TrialRecord:
@@ -218,10 +239,22 @@ def environment(config: TrialConfig, compute: Compute, normalisation: Normalisat
         "precision": compute.precision,
         "precision_reason": compute.precision_reason,
         "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
         "normalisation": {"mean": list(normalisation[0]), "std": list(normalisation[1])},
         "versions": versions(),
         "host": socket.gethostname(),
     }
+
+
+def conditions(config: TrialConfig, used: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what has to be equal for an epoch's state to lead to the same record as if nothing had come between."""
+    names = ("device_name", "precision", "threads", "deterministic", "versions")
+    return {"trial_id": config.trial_id} | {name: used[name] for name in names}
+
+
+def _resumed(after: list[int]) -> dict[str, Any]:
+    """Return what a record says of a trial that was taken up again: its trial_seconds cover the last stretch alone."""
+    return {"resumed_after_epochs": after} if after else {}
 
 
 @functools.cache

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from animefer_core.data.pixels import ImageSet
 from animefer_core.metrics import cross_entropy
 from animefer_core.models.zoo import Colours, Network, layer_groups
 from animefer_core.seeds import stream, torch_seed
+from animefer_core.training.checkpoint import Checkpoints, EpochState, NoCheckpoints, adamw_of
 from animefer_core.training.device import Compute
 from animefer_core.training.freezing import percent_trainable, set_trainable, trainable_names
 from animefer_core.training.strategies import Strategy, learning_rates, trainable_blocks
@@ -49,6 +51,8 @@ class Fit:
     """Of the last epoch run."""
     validation_logits: npt.NDArray[np.float32]
     """(validation images, classes) of the best epoch."""
+    resumed_after: list[int]
+    """Numbers of epochs after which training was taken up again from a checkpoint; empty as a rule."""
 
 
 class Pictures:
@@ -81,11 +85,14 @@ def fit(
     normalisation: Normalisation,
     compute: Compute,
     on_epoch: OnEpoch | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Fit:
-    """Fine-tune the network in place and leave it with the weights of the best epoch.
+    """Fine-tune the network, as it was built, in place and leave it with the weights of the best epoch.
 
-    Best is the lowest validation loss; any decrease counts. Raises TrainingDivergedError.
+    Best is the lowest validation loss; any decrease counts. Where `checkpoints` hold an epoch, training goes on after
+    it, to the same end. Raises TrainingDivergedError.
     """
+    checkpoints = checkpoints or NoCheckpoints()
     strategy, model = config.strategy, network.model
     rows_of = data.rows(config.split_digest, config.train_fraction)
     train_rows, validation_rows = rows_of["train"], rows_of["validation"]
@@ -96,9 +103,23 @@ def fit(
     best_state: dict[str, Tensor] = {}
     best_logits: npt.NDArray[np.float32] = np.empty(0, np.float32)
     ever_trained: set[str] = set()
+    resumed_after: list[int] = []
     buffers = {name for name, _ in model.named_buffers()}
 
-    for epoch in range(strategy.epochs(config.epochs_cap)):
+    state = checkpoints.load()
+    if state is not None:
+        state.restore(model, optimizer)
+        history, best_loss, best_epoch = state.history, state.best_loss, state.best_epoch
+        best_state, best_logits, ever_trained = state.best, state.best_logits, state.ever_trained
+        resumed_after = [*state.resumed_after, len(history)]
+        # The last epoch may have been the last of all, and its share is yet to be told.
+        blocks = trainable_blocks(strategy, len(history) - 1, len(network.blocks), config.epochs_cap)
+        set_trainable(network, blocks, config.frozen_norm, strategy.block_order)
+
+    for epoch in range(len(history), strategy.epochs(config.epochs_cap)):
+        if strategy.is_over(epoch - 1, best_epoch, config.epochs_cap):
+            break
+
         # What trains, and how fast: derived from the epoch alone.
         blocks = trainable_blocks(strategy, epoch, len(network.blocks), config.epochs_cap)
         set_trainable(network, blocks, config.frozen_norm, strategy.block_order)
@@ -159,10 +180,22 @@ def fit(
         if loss < best_loss:
             best_loss, best_epoch, best_logits = loss, epoch + 1, logits
             best_state = _copies(model, ever_trained | buffers)
+        checkpoints.offer(
+            partial(
+                _epoch_state,
+                network,
+                optimizer,
+                history=history,
+                best_loss=best_loss,
+                best_epoch=best_epoch,
+                best=best_state,
+                best_logits=best_logits,
+                ever_trained=ever_trained,
+                resumed_after=resumed_after,
+            )
+        )
         if on_epoch is not None:
             on_epoch(history[-1])
-        if strategy.is_over(epoch, best_epoch, config.epochs_cap):
-            break
 
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     model.load_state_dict(best_state, strict=False)
@@ -172,6 +205,7 @@ def fit(
         percent_trainable=history[-1]["percent_trainable"],
         trainable_parameters=trainable,
         validation_logits=best_logits,
+        resumed_after=resumed_after,
     )
 
 
@@ -278,6 +312,19 @@ def _laid_out(views: Tensor, network: Network, compute: Compute) -> Tensor:
 def _copies(model: nn.Module, names: set[str]) -> dict[str, Tensor]:
     """Return copies of some of the model's parameters and buffers."""
     return {name: value.clone() for name, value in model.state_dict().items() if name in names}
+
+
+def _epoch_state(
+    network: Network, optimizer: torch.optim.Optimizer, *, ever_trained: set[str], **so_far: Any
+) -> EpochState:
+    """Return the state of training as it is now, its tensors uncopied."""
+    changed = ever_trained | {name for name, _ in network.model.named_buffers()}
+    return EpochState(
+        model={name: value for name, value in network.model.state_dict().items() if name in changed},
+        adamw=adamw_of(network.model, optimizer),
+        ever_trained=ever_trained,
+        **so_far,
+    )
 
 
 def _refuse_divergence(losses: npt.NDArray[np.float32], epoch: int) -> None:
