@@ -73,8 +73,10 @@ def _execute(console: Console, work: Prepared) -> type[BaseException] | None:
         device=settings.device,
         address=settings.address,
         save_models=settings.save_models,
+        deterministic=settings.deterministic,
+        checkpoints=work.checkpoints,
     )
-    keeper = Keeper(settings.out, settings.save_models, work.records)
+    keeper = Keeper(settings.out, settings.save_models, work.records, work.checkpoints)
     display = display_for(console, len(work.plan.to_run), work.capacity.trials_at_once)
     try:
         execute(to_do, keeper.keep, display, work.repeat_command)
@@ -132,6 +134,9 @@ def run_one(given: Mapping[str, Any], *, again: bool) -> int:
                 soft_wrap=True,
             )
             return 0
+        if again:
+            # Anew is from the first epoch on.
+            work.checkpoints.discard(config.trial_id)
         weights = work.weights.get(config.model)
         try:
             record = run_trial(
@@ -141,6 +146,8 @@ def run_one(given: Mapping[str, Any], *, again: bool) -> int:
                 device=settings.device,
                 on_epoch=lambda entry: console.print(_epoch_line(entry), highlight=False),
                 keep_state=settings.save_models != "none",
+                deterministic=settings.deterministic,
+                checkpoints=work.checkpoints.of(config.trial_id),
             )
         except Exception as error:
             # Like a sweep, a trial leaves a record of its failure.
@@ -151,7 +158,7 @@ def run_one(given: Mapping[str, Any], *, again: bool) -> int:
                 return 1
             move_aside(settings.out, directory, EARLIER)
         state = record.state
-        Keeper(settings.out, settings.save_models, work.records).keep(record, lambda: state)
+        Keeper(settings.out, settings.save_models, work.records, work.checkpoints).keep(record, lambda: state)
     if record.status == "failed":
         console.print(record.error["traceback"], highlight=False, markup=False)
         return 1

@@ -20,12 +20,12 @@ from sweep.settings import PRESETS, Settings
 from tests.sweep.records import Plan, plant
 
 OPTIONS = {
-    "sweep": """address allow-duplicates config data device dry-run epochs fit frozen-norm gpu-share image-size models
-        no-pretrained normalisation out per-class precision preset pretrained save-models seeds skip-bad strategies
-        test-share threads validation-share weights-dir""",
-    "trial": """again allow-duplicates config data device epochs fit frozen-norm image-size model no-pretrained
-        normalisation out per-class precision preset pretrained save-models seed skip-bad strategy test-share threads
-        validation-share weights-dir""",
+    "sweep": """address allow-duplicates checkpoint-minutes config data deterministic device dry-run epochs fit
+        frozen-norm gpu-share image-size models no-pretrained normalisation out per-class precision preset pretrained
+        save-models seeds skip-bad storage strategies test-share threads validation-share weights-dir""",
+    "trial": """again allow-duplicates checkpoint-minutes config data deterministic device epochs fit frozen-norm
+        image-size model no-pretrained normalisation out per-class precision preset pretrained save-models seed skip-bad
+        storage strategy test-share threads validation-share weights-dir""",
     "plan": "config epochs explain image-size preset",
     "report": "format",
     "status": "",
