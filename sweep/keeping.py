@@ -1,4 +1,4 @@
-"""What is kept of a finished trial: its record always, its model where `--save-models` says so."""
+"""What is kept of a finished trial: its record always, its model where `--save-models` says so, no checkpoint."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -9,6 +9,7 @@ from typing import Any
 from safetensors.numpy import save_file
 
 from animefer_core.record import TrialRecord, write_record
+from sweep.checkpoints import NOWHERE, Place
 from sweep.settings import SaveModels
 
 State = Mapping[str, Any]
@@ -18,8 +19,15 @@ MODEL = "model.safetensors"
 class Keeper:
     """Writes records into DIR/trials/ as they come."""
 
-    def __init__(self, folder: Path, save_models: SaveModels, present: Iterable[TrialRecord]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        save_models: SaveModels,
+        present: Iterable[TrialRecord],
+        checkpoints: Place = NOWHERE,
+    ) -> None:
         self._trials = folder / "trials"
+        self._checkpoints = checkpoints
         self._save_models = save_models
         self._best: dict[int, TrialRecord] = {}
         for record in present:
@@ -39,6 +47,7 @@ class Keeper:
             directory.mkdir(parents=True, exist_ok=True)
             _save(tensors, directory / MODEL)
         write_record(self._trials, record)
+        self._checkpoints.discard(record.trial_id)
         if tensors is not None and self._save_models == "best":
             overtaken = self._best.get(record.seed)
             self._best[record.seed] = replace(record, predictions=None)

@@ -23,6 +23,7 @@ from animefer_core.training.device import choose_compute
 from animefer_core.training.strategies import strategy_from
 from animefer_core.trial import versions
 from sweep import folder as results
+from sweep.checkpoints import Place, place_for
 from sweep.execution.environment import LOCAL
 from sweep.execution.packing import Capacity, available_cores, divide_machine
 from sweep.plan import Plan, divide, grid, plan
@@ -47,6 +48,8 @@ class Prepared:
     """The whole records that the folder holds already."""
     set_aside: Sequence[str]
     """What was wrong with records that were moved aside."""
+    checkpoints: Place
+    """Where the trials keep their epochs."""
 
     @property
     def arrays(self) -> dict[str, dict[str, np.ndarray[Any, Any]]]:
@@ -71,12 +74,16 @@ def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | No
     """Lock the results folder, check every input, freeze the split, and note the call in the folder.
 
     `one_trial` gives a trial the whole machine. `command` is the command line to note; without one nothing is
-    noted, and nothing but drawn faces is written. Raises InputError for whatever a user can mend.
+    noted, and nothing but drawn faces is written; with one, checkpoints of completed trials are deleted. Raises
+    InputError for whatever a user can mend.
     """
     with results.locked(settings.out):
         _check_models(settings)
         if one_trial or settings.address == LOCAL:
             choose_compute(settings.device, settings.precision, settings.image_size)
+        checkpoints = place_for(settings, one_trial=one_trial)
+        if settings.storage is not None and command is not None:
+            checkpoints.check()
         catalog, pixels = read_images(
             _data_folder(settings),
             resize_for(settings.image_size),
@@ -99,6 +106,7 @@ def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | No
         known = results.known_divisions(settings.out, catalog)
         found = results.find_records(settings.out, move_damaged=command is not None)
         if command is not None:
+            checkpoints.discard(*(record.trial_id for record in found.records if record.status == "completed"))
             write_split_file(settings.out / "split.json", catalog, tuple(dict.fromkeys([*known, *divisions.all])))
             results.note_call(
                 settings.out,
@@ -122,6 +130,7 @@ def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | No
             plan=plan(trials, {record.trial_id: record.status for record in found.records}),
             records=found.records,
             set_aside=found.set_aside,
+            checkpoints=checkpoints,
         )
 
 

@@ -6,6 +6,7 @@ preset        quick (drawn faces, random weights, minutes) or paper (the study's
 options       as typed
 """
 
+import math
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -13,6 +14,7 @@ from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
 
 import tomli_w
 
@@ -71,6 +73,12 @@ class Settings:
     """Ray cluster: "local" starts one in this machine's processes."""
     gpu_share: float = 1.0
     """Share of a GPU that a trial gets."""
+    deterministic: bool = False
+    """Whether only algorithms may be used that give equal bits in every run on one card."""
+    storage: str | None = None
+    """Where checkpoints lie, a folder, absolute, or a URI; None: in the results folder, and nowhere on a cluster."""
+    checkpoint_minutes: float = 5.0
+    """Least age of a trial's last checkpoint when the next is written; 0: every epoch."""
     save_models: SaveModels = "best"
     skip_bad: bool = False
     allow_duplicates: bool = False
@@ -121,7 +129,8 @@ ONE_OF: Mapping[str, str] = {"model": "models", "strategy": "strategies", "seed"
 VARIED = ("init", "order", "augmentation", "split")
 EXCLUSIVE = (("folds", "splits"), ("folds", "vary"), ("splits", "vary"))
 """Options of which one call takes one."""
-RESULT_FOLDERS = ("trials", "tables", "damaged", "earlier")
+CHECKPOINTS = "checkpoints"
+RESULT_FOLDERS = ("trials", "tables", "damaged", "earlier", CHECKPOINTS)
 """Folders in a results folder that a sweep writes into."""
 
 
@@ -155,6 +164,7 @@ def resolve(options: Mapping[str, Any], *, kind: str = "") -> Settings:
     check_seeds(settings.searched, settings.strategies, settings.seeds)
     if data != DEMO:
         _keep_apart(Path(data), settings.out)
+        _keep_checkpoints_apart(Path(data), settings.storage)
     _check_divisions(given)
     return settings
 
@@ -277,6 +287,13 @@ def _keep_apart(data: Path, out: Path) -> None:
             )
 
 
+def _keep_checkpoints_apart(data: Path, storage: str | None) -> None:
+    if storage is not None and "://" not in storage and Path(storage).resolve().is_relative_to(data.resolve()):
+        raise InputError(
+            f"--storage {storage}: the checkpoints would lie among the images of --data {data}; choose another folder."
+        )
+
+
 def _strategies(preset: str) -> dict[str, Strategy]:
     strategies = dict(KNOWN)
     if preset == "quick":
@@ -313,6 +330,13 @@ def _address(value: Any) -> str:
     return address
 
 
+def _storage(value: Any) -> str:
+    text = _text(value)
+    if text.startswith("file://"):
+        return str(_path(unquote(urlsplit(text).path)))
+    return text if "://" in text else str(_path(text))
+
+
 def _truth(value: Any) -> bool:
     if value is True or value is False:
         return bool(value)
@@ -337,6 +361,16 @@ def _share(value: Any) -> float:
     if not 0 < share <= 1:
         raise ValueError(f"{value!r} is no number above 0 and up to 1")
     return share
+
+
+def _minutes(value: Any) -> float:
+    try:
+        minutes = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
+    except (ValueError, OverflowError):
+        minutes = -1.0
+    if not 0 <= minutes < math.inf:
+        raise ValueError(f"{value!r} is no number of at least 0")
+    return minutes
 
 
 def _gpu_share(value: Any) -> float:
@@ -392,6 +426,9 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "frozen_norm": _one_of("eval", "train"),
     "address": _address,
     "gpu_share": _gpu_share,
+    "deterministic": _truth,
+    "storage": _storage,
+    "checkpoint_minutes": _minutes,
     "save_models": _one_of("none", "best", "all"),
     "skip_bad": _truth,
     "allow_duplicates": _truth,

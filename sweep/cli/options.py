@@ -139,6 +139,27 @@ FrozenNorm = Annotated[
         f"averaging (train).  {default('frozen_norm')}",
     ),
 ]
+Deterministic = Annotated[
+    bool | None,
+    typer.Option(
+        "--deterministic",
+        help="Use only algorithms that give equal bits in every run on one card; slower there, no difference on a CPU.",
+    ),
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI",
+        help="Where unfinished trials keep their last epoch: a folder, or a store that every machine reaches, as "
+        "s3://BUCKET/PATH.  [default: DIR/checkpoints; on a cluster nowhere]",
+    ),
+]
+CheckpointMinutes = Annotated[
+    str | None,
+    typer.Option(
+        metavar="F", help=f"Keep an epoch at most every so often; 0 is every epoch.  {default('checkpoint_minutes')}"
+    ),
+]
 SaveModels = Annotated[
     str | None,
     typer.Option(

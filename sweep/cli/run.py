@@ -72,8 +72,10 @@ def _execute(console: Console, work: Prepared) -> type[BaseException] | None:
         address=settings.address,
         save_models=settings.save_models,
         extra_views=settings.extra_views,
+        deterministic=settings.deterministic,
+        checkpoints=work.checkpoints,
     )
-    keeper = Keeper(settings.out, settings.save_models, work.records)
+    keeper = Keeper(settings.out, settings.save_models, work.records, work.checkpoints)
     display = display_for(console, len(work.plan.to_run), work.capacity.trials_at_once)
     try:
         execute(to_do, keeper.keep, display, work.repeat_command)
@@ -136,7 +138,7 @@ def run_one(given: Mapping[str, Any], *, again: bool) -> int:
     console = Console(stderr=True)
     settings = resolve(given)
     with prepared(settings, one_trial=True, command=sys.argv) as work:
-        keeper = Keeper(settings.out, settings.save_models, work.records)
+        keeper = Keeper(settings.out, settings.save_models, work.records, work.checkpoints)
         return max([_run_trial(console, work, keeper, config, again=again) for config in work.plan.trials])
 
 
@@ -152,6 +154,9 @@ def _run_trial(console: Console, work: Prepared, keeper: Keeper, config: TrialCo
             soft_wrap=True,
         )
         return 0
+    if again:
+        # Anew is from the first epoch on.
+        work.checkpoints.discard(config.trial_id)
     weights = work.weights.get(config.model)
     try:
         record = run_trial(
@@ -162,6 +167,8 @@ def _run_trial(console: Console, work: Prepared, keeper: Keeper, config: TrialCo
             on_epoch=lambda entry: console.print(_epoch_line(entry), highlight=False),
             keep_state=settings.save_models != "none",
             extra_views=settings.extra_views,
+            deterministic=settings.deterministic,
+            checkpoints=work.checkpoints.of(config.trial_id),
         )
     except Exception as error:
         # Like a sweep, a trial leaves a record of its failure.

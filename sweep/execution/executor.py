@@ -18,6 +18,7 @@ from animefer_core.data.pixels import ImageSet
 from animefer_core.errors import InputError
 from animefer_core.record import TrialRecord
 from animefer_core.trial import failed_record, run_trial
+from sweep.checkpoints import NOWHERE, Place
 from sweep.execution.environment import LOCAL
 from sweep.execution.packing import Capacity
 from sweep.execution.progress import Display
@@ -54,6 +55,10 @@ class Work:
     """Which of the chosen checkpoints the driver may ask for."""
     extra_views: bool = True
     """Whether the test images are met altered as well."""
+    deterministic: bool = False
+    """Whether trials have to give equal bits on one card."""
+    checkpoints: Place = NOWHERE
+    """Where a trial that is tried again finds its last epoch."""
 
 
 def execute(
@@ -87,6 +92,8 @@ def execute(
             save_models=work.save_models,
             shared_device=work.capacity.shared_device,
             extra_views=work.extra_views,
+            deterministic=work.deterministic,
+            checkpoints=work.checkpoints,
         )
         tuner = tune.Tuner(
             tune.with_resources(function, {"cpu": work.capacity.threads, "gpu": work.capacity.gpu_share}),

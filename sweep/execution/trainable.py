@@ -16,6 +16,7 @@ from ray import tune
 from animefer_core.config import config_from
 from animefer_core.record import TrialRecord
 from animefer_core.trial import failed_record
+from sweep.checkpoints import Place
 from sweep.keeping import validation_rank
 from sweep.settings import SaveModels
 
@@ -53,11 +54,14 @@ def trainable(
     save_models: SaveModels,
     shared_device: bool,
     extra_views: bool,
+    deterministic: bool,
+    checkpoints: Place,
 ) -> None:
     """Run the trial config["trial"] and report each epoch, then its Outcome.
 
     An exception ends the trial, not the process: it is reported as a failed record, so that Ray tries again only
-    what Ray lost. The chosen checkpoint stays in the object store; the driver fetches it where it is to be kept.
+    what Ray lost, from the last epoch that `checkpoints` kept. The chosen checkpoint stays in the object store; the
+    driver fetches it where it is to be kept.
     """
     trial = config_from(config["trial"])
 
@@ -75,6 +79,8 @@ def trainable(
             keep_state=save_models != "none",
             shared_device=shared_device,
             extra_views=extra_views,
+            deterministic=deterministic,
+            checkpoints=checkpoints.of(trial.trial_id),
         )
     except Exception as error:
         record = failed_record(trial, error)

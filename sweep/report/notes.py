@@ -152,6 +152,17 @@ def _shared_device(sweep: Sweep) -> Iterator[Note]:
         yield Note(code="shared-device", text=text + "per second fewer, than on a device by itself.")
 
 
+def _resumed(sweep: Sweep) -> Iterator[Note]:
+    resumed = sum("resumed_after_epochs" in record.environment for record in sweep.completed)
+    if resumed:
+        text = f"{count(resumed, 'trial was', 'trials were')} taken up again after a kept epoch: the numbers are those "
+        yield Note(
+            code="resumed",
+            text=text
+            + "of one left alone (on a card but for rounding), but trial seconds cover the last stretch only.",
+        )
+
+
 def _data(sweep: Sweep) -> Iterator[Note]:
     file = sweep.split_file
     if file.skipped:
@@ -188,5 +199,6 @@ CHECKS: tuple[Callable[[Sweep], Iterator[Note]], ...] = (
     _few_seeds,
     _mixed,
     _shared_device,
+    _resumed,
     _data,
 )

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from animefer_core.record import TrialRecord
 from animefer_core.trial import identity
+from sweep.checkpoints import Place
 from sweep.keeping import MODEL, Keeper
 from sweep.plan import grid
 from sweep.settings import resolve
@@ -38,6 +41,28 @@ def test_the_model_that_is_kept_is_the_trials_own(tmp_path):
     kept_after(tmp_path, "best", [0.5, 0.9, 0.7])
     (path,) = (tmp_path / "trials").glob(f"*/{MODEL}")
     np.testing.assert_array_equal(load_file(path)["weight"], [1, 1])
+
+
+@pytest.mark.parametrize("status", ["completed", "failed"])
+def test_a_checkpoint_goes_when_the_record_is_there_and_no_other(tmp_path, status):
+    first, second, _ = records([0.9, 0.5, 0.1])
+    first = replace(first, status=status)
+    place = Place(where=str(tmp_path / "checkpoints"), minutes=0)
+    (tmp_path / "checkpoints").mkdir()
+    for record in (first, second):
+        (tmp_path / "checkpoints" / f"{record.trial_id}.safetensors").touch()
+    Keeper(tmp_path, "none", [], place).keep(first, lambda: None)
+    assert [path.stem for path in (tmp_path / "checkpoints").iterdir()] == [second.trial_id]
+
+
+def test_a_checkpoint_stays_where_the_record_cannot_be_written(tmp_path):
+    (record, *_), place = records([0.9, 0.5, 0.1]), Place(where=str(tmp_path / "checkpoints"), minutes=0)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / f"{record.trial_id}.safetensors").touch()
+    (tmp_path / "trials").touch()
+    with pytest.raises(OSError, match="trials"):
+        Keeper(tmp_path, "none", [], place).keep(record, lambda: None)
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1
 
 
 def test_a_later_call_knows_the_best_of_an_earlier_one(tmp_path):

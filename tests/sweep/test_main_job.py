@@ -13,6 +13,7 @@ import pytest
 
 from animefer_core.record import read_record
 from tests.sweep.cli.test_main import animefer
+from tests.to_the_bit import numbers
 
 SETTINGS = [
     "--preset",
@@ -79,10 +80,11 @@ def test_a_trial_without_ray_equals_the_sweeps_to_the_bit(swept, tmp_path, model
     folder, _ = swept
     chosen = ["--model", model, "--strategy", strategy, "--seed", seed]
     shared = [*SETTINGS[:2], *SETTINGS[6:]]
-    result = animefer("trial", *chosen, *shared, "--out", tmp_path / "alone")
+    result = animefer("trial", *chosen, *shared, "--deterministic", "--out", tmp_path / "alone")
     assert result.returncode == 0, result.stderr
     ((trial_id, alone),) = records(tmp_path / "alone").items()
     within = records(folder)[trial_id]
+    assert alone.environment["deterministic"], "which changes nothing on a CPU"
     assert alone.test == within.test
     assert alone.validation == within.validation
     arrays = within.predictions.arrays()
@@ -139,6 +141,74 @@ def test_a_killed_driver_loses_nothing_that_was_finished(tmp_path):
     after = written_at(tmp_path / "out")
     assert len(after) == 12
     assert {path: after[path] for path in before} == before
+
+
+LONG = [*SETTINGS[:2], "--per-class", 12, "--image-size", 32, "--threads", 1, "--epochs", 6, "--checkpoint-minutes", 0]
+ALONE = ["--model", "resnet18", "--strategy", "progressive", "--seed", 1, *LONG]
+
+
+def start(*arguments):
+    """Start a command whose standard error can be read line by line."""
+    command = [sys.executable, "-m", "sweep.cli.main", *map(str, arguments)]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=clean)
+
+
+def kill_a_trial_after_epoch(number, out):
+    trial = start("trial", *ALONE, "--out", out)
+    while not (line := trial.stderr.readline()).startswith(f"epoch {number}:"):
+        assert line
+    trial.kill()
+    trial.communicate()
+    assert not records(out)
+
+
+def epochs_trained(result):
+    return [int(line.split()[1].rstrip(":")) for line in result.stderr.splitlines() if line.startswith("epoch ")]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alone") / "out"
+    assert animefer("trial", *ALONE, "--out", folder).returncode == 0
+    return records(folder)
+
+
+def test_a_killed_trial_goes_on_from_its_last_epoch_to_the_same_record(undisturbed, tmp_path):
+    kill_a_trial_after_epoch(2, tmp_path)
+    result = animefer("trial", *ALONE, "--out", tmp_path)
+    assert result.returncode == 0, result.stderr
+    ((trial_id, record),) = records(tmp_path).items()
+    (after,) = record.environment["resumed_after_epochs"]
+    assert after >= 2
+    assert epochs_trained(result) == list(range(after + 1, 7))
+    assert numbers(record) == numbers(undisturbed[trial_id])
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_again_begins_with_the_first_epoch(tmp_path):
+    kill_a_trial_after_epoch(1, tmp_path)
+    assert list((tmp_path / "checkpoints").iterdir())
+    assert epochs_trained(animefer("trial", *ALONE, "--out", tmp_path, "--again")) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_killed_sweep_goes_on_from_its_trials_last_epochs(undisturbed, tmp_path):
+    grid = ["--models", "resnet18", "--strategies", "progressive", "--seeds", "1", "--storage", tmp_path / "kept"]
+    grid += ["--deterministic"]
+    driver = start("sweep", *grid, *LONG, "--out", tmp_path / "out")
+    while not list((tmp_path / "kept").glob("*.safetensors")):
+        assert driver.poll() is None
+        time.sleep(0.01)
+    driver.kill()
+    driver.communicate()
+    assert not records(tmp_path / "out")
+    result = animefer("sweep", *grid, *LONG, "--out", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    ((trial_id, record),) = records(tmp_path / "out").items()
+    assert record.environment["resumed_after_epochs"][0] >= 1
+    assert record.environment["deterministic"]
+    assert numbers(record) == numbers(undisturbed[trial_id])
+    assert list((tmp_path / "kept").iterdir()) == []
 
 
 RECORD = """model strategy seed arm status config split_digest weights_digest epochs_run best_epoch percent_trainable

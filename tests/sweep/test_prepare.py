@@ -73,6 +73,31 @@ def test_a_call_notes_what_it_was_and_what_it_ran_on(settings, tmp_path):
     assert noted["settings"]["seeds"] == [1, 2]
 
 
+def test_storage_that_cannot_be_written_is_refused(settings, tmp_path):
+    with pytest.raises(InputError, match="--storage nope://bucket"):
+        call(settings(storage="nope://bucket"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_storage_and_determinism_change_no_trials_id(settings, tmp_path):
+    usual = call(settings(), dry_run=True)
+    other = call(settings(storage=str(tmp_path), checkpoint_minutes="0", deterministic=True), dry_run=True)
+    assert usual.plan.trials == other.plan.trials
+
+
+@pytest.mark.parametrize(("status", "left"), [("completed", False), ("failed", True)])
+def test_a_call_deletes_the_checkpoints_of_completed_trials_alone(settings, tmp_path, status, left):
+    (config,) = call(settings()).plan.trials
+    kept = tmp_path / "out" / "checkpoints" / f"{config.trial_id}.safetensors"
+    kept.parent.mkdir()
+    kept.touch()
+    write_record(tmp_path / "out" / "trials", TrialRecord(**identity(config), status=status))
+    call(settings(), dry_run=True)
+    assert kept.exists()
+    call(settings())
+    assert kept.exists() == left
+
+
 def test_a_dry_run_leaves_a_new_folder_unmade(settings, tmp_path):
     assert len(call(settings(), dry_run=True).plan.to_run) == 1
     assert not (tmp_path / "out").exists()

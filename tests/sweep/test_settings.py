@@ -50,7 +50,7 @@ def test_every_option_has_its_check():
     assert set(CHECKS) == {field.name for field in fields(Settings)} - {"known_strategies", "searched"}
 
 
-@pytest.mark.parametrize("name", ["data", "out", "weights_dir"])
+@pytest.mark.parametrize("name", ["data", "out", "weights_dir", "storage"])
 def test_a_folder_is_the_same_from_anywhere(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     assert str(getattr(resolve({name: "there"}), name)) == str(tmp_path / "there")
@@ -112,10 +112,22 @@ def test_results_among_the_images_are_refused_through_a_link(tmp_path):
         resolve({"data": tmp_path / "images", "out": tmp_path / "link" / "results"})
 
 
-@pytest.mark.parametrize("data", ["out/trials", "out/tables", "out/damaged/images"])
+@pytest.mark.parametrize("data", ["out/trials", "out/tables", "out/damaged/images", "out/checkpoints"])
 def test_images_among_the_results_are_refused(tmp_path, data):
     with pytest.raises(InputError, match="is for results"):
         resolve({"data": tmp_path / data, "out": tmp_path / "out"})
+
+
+def test_checkpoints_among_the_images_are_refused(tmp_path):
+    with pytest.raises(InputError, match="kept: the checkpoints would lie among the images"):
+        resolve({"data": tmp_path / "images", "storage": str(tmp_path / "images" / "kept")})
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("s3://bucket/a b", "s3://bucket/a b"), ("file:///over/a%20b", "/over/a b"), ("/over", "/over")]
+)
+def test_storage_is_a_uri_or_a_folder(given, kept):
+    assert resolve({"storage": given}).storage == kept
 
 
 @pytest.mark.parametrize(("data", "out"), [("out/faces", "out"), ("images", "images-out"), ("images", "out")])
@@ -136,6 +148,9 @@ def test_images_beside_the_results_are_allowed(tmp_path, data, out):
         ({"precision": "fp16"}, ["--precision", "fp16", "bf16"]),
         ({"save_models": "some"}, ["--save-models", "some", "best"]),
         ({"gpu_share": "2"}, ["--gpu-share", "2"]),
+        ({"checkpoint_minutes": "-1"}, ["--checkpoint-minutes", "-1", "at least 0"]),
+        ({"checkpoint_minutes": "inf"}, ["--checkpoint-minutes", "inf"]),
+        ({"storage": ""}, ["--storage", "empty"]),
         ({"address": "ray://head:10001"}, ["--address", "ray://", "job"]),
         ({"config": Path("absent.toml")}, ["--config", "absent.toml"]),
         ({"config": ""}, ["--config", "cannot be read"]),
@@ -173,6 +188,9 @@ def test_a_bad_option_is_named(options, words):
         ("models = {a = 1}", ["models: {'a': 1}"]),
         ("seeds = [1.5]", ["seeds: 1.5"]),
         ("gpu_share = true", ["gpu_share: True"]),
+        ("checkpoint_minutes = true", ["checkpoint_minutes: True"]),
+        ("storage = 5", ["storage: 5"]),
+        ("deterministic = 1", ["deterministic: 1"]),
         ("test_share = nan", ["test_share: nan"]),
         ("out = 5", ["out: 5"]),
         ("data = 5", ["data: 5"]),

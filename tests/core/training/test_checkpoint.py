@@ -77,6 +77,7 @@ OTHERS = [
     (VIT, strategy("lp_ft"), 5, (1, 2, 3)),
     (VIT, strategy("layer_decay"), 5, (2, 4)),
     (RESNET, strategy("partial"), 3, (1, 2)),
+    (RESNET, replace(strategy("progressive", unfreeze_every=1, block_order="from_stem"), name="stem_first"), 3, (3,)),
     ("resnet18", strategy("partial"), 3, (2,)),
     ("vit_tiny_patch16_224", strategy("progressive", unfreeze_every=1), 3, (1,)),
 ]

@@ -367,3 +367,16 @@ def test_a_cnn_in_bf16_is_laid_out_channels_last_and_a_vit_is_not(make_config, i
             parameter for parameter in network.model.parameters() if parameter.dim() == 4 and parameter.size(1) > 1
         ]
         assert weights[0].is_contiguous(**layout) is expected
+
+
+def test_blocks_open_from_the_stem_where_the_strategy_says(make_config, images, monkeypatch):
+    script(monkeypatch, [2.0, 1.0])
+    strategy = Strategy(name="stem_first", unfreeze_every=1, block_order="from_stem", max_epochs=2)
+    config = replace(make_config("resnet18"), strategy=strategy)
+    network = network_of(config, images)
+    before = {name: value.clone() for name, value in network.model.state_dict().items()}
+    train(config, images, network=network)
+    changed = {
+        name for name, _ in network.model.named_parameters() if (network.model.state_dict()[name] != before[name]).any()
+    }
+    assert changed == {*network.head, *network.blocks[-1]}

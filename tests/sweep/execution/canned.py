@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 
 import numpy as np
 import timm  # noqa: F401  a real trial's process has these loaded
@@ -10,11 +11,12 @@ import torchvision  # noqa: F401
 from animefer_core.metrics import evaluate
 from animefer_core.record import Predictions, TrialRecord
 from animefer_core.seeds import stream
+from animefer_core.training.checkpoint import EpochState
 from animefer_core.training.loop import TrainingDivergedError
 from animefer_core.trial import identity
 
 
-def train_nothing(config, data, weights, *, device, on_epoch, keep_state, shared_device, extra_views):
+def train_nothing(config, data, weights, *, device, on_epoch, keep_state, extra_views, **_):
     """Return a plausible record at once, after reporting three epochs."""
     for epoch in range(1, 4):
         on_epoch({"epoch": epoch, "validation_loss": 1.0, "validation_accuracy": 0.5})
@@ -47,6 +49,18 @@ def fail_always(config, *_, **__):
 
 def fail_by_seed(config, *_, **__):
     raise ValueError(f"seed {config.seed} is in the way")
+
+
+def lose_process_after_an_epoch(config, *args, checkpoints, **options):
+    """Lose the process once the first epoch is kept; say of the second try what it began with."""
+    state = checkpoints.load()
+    if state is None:
+        logits = np.zeros((2, 2), np.float32)
+        one = {"history": [{"epoch": 1}], "best_loss": 1.0, "best_epoch": 1, "best_logits": logits, "resumed_after": []}
+        checkpoints.offer(lambda: EpochState(**one, best={}, ever_trained=set(), model={}, adamw={}))
+        os._exit(1)
+    record = train_nothing(config, *args, **options)
+    return replace(record, environment={"began_after": len(state.history)})
 
 
 def lose_process_on_seed_1(config, *args, **options):

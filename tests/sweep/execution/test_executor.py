@@ -15,6 +15,7 @@ from rich.console import Console
 
 from animefer_core.data.pixels import ImageSet
 from animefer_core.record import read_record
+from sweep.checkpoints import Place
 from sweep.execution.executor import SweepStoppedError, Work, execute
 from sweep.execution.packing import Capacity
 from sweep.execution.progress import display_for
@@ -45,7 +46,7 @@ def work_for(data, seeds, *, save_models="none"):
 def run(work, folder, function, save_models="none"):
     output = io.StringIO()
     display = display_for(Console(file=output, width=200), len(work.trials), 2)
-    keeper = Keeper(folder, save_models, [])
+    keeper = Keeper(folder, save_models, [], work.checkpoints)
     try:
         execute(work, keeper.keep, display, lambda config: f"repeat {config.name} {config.seed}", run=function)
     finally:
@@ -105,6 +106,14 @@ def test_a_lost_process_fails_its_trial_alone(data, tmp_path):
     records, _ = run(work_for(data, "1,2"), tmp_path, canned.lose_process_on_seed_1)
     assert {(record.seed, record.status) for record in records} == {(1, "failed"), (2, "completed")}
     assert all(record.error["type"] == "LostProcessError" for record in records if record.seed == 1)
+
+
+def test_a_lost_process_goes_on_from_the_epoch_that_was_kept(data, tmp_path):
+    place = Place(where=str(tmp_path / "checkpoints"), minutes=0)
+    work = replace(work_for(data, "1"), checkpoints=place)
+    records, _ = run(work, tmp_path, canned.lose_process_after_an_epoch)
+    assert [(record.status, record.environment) for record in records] == [("completed", {"began_after": 1})] * 2
+    assert list((tmp_path / "checkpoints").iterdir()) == [], "the driver deletes it once the record is there"
 
 
 def test_interrupt_stops_and_keeps_what_is_finished(data, tmp_path):

@@ -1,0 +1,189 @@
+"""Where the last epochs of unfinished trials lie, and when they go.
+
+    --storage URI                    one file a trial there, written and read by the trial's own process
+    on this machine, without it      the same in DIR/checkpoints/
+    on a cluster, without it         nowhere: a trial whose process is lost begins anew
+
+The driver deletes a trial's checkpoint once the trial's record is whole.
+"""
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from animefer_core.errors import InputError
+from animefer_core.training.checkpoint import (
+    Checkpoints,
+    EpochState,
+    NoCheckpoints,
+    TimedCheckpoints,
+    read_checkpoint,
+    write_checkpoint,
+)
+from sweep.execution.environment import LOCAL
+from sweep.settings import CHECKPOINTS, Settings
+
+SUFFIX = ".safetensors"
+BLOCK = 2**24
+"""Bytes copied at a time."""
+
+
+class Room(Protocol):
+    """One kind of place; every method may raise OSError."""
+
+    def read(self, name: str) -> EpochState | None:
+        """Return the state in a file, or None where there is none that is whole."""
+
+    def write(self, name: str, state: EpochState) -> None:
+        """Put a state into a file, in the place of an earlier one."""
+
+    def delete(self, trial_ids: Collection[str]) -> None:
+        """Delete what is there of some trials."""
+
+    def check(self) -> None:
+        """Write a file, and delete it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where checkpoints are kept and how often; it travels to the workers."""
+
+    where: str | None
+    """A folder, absolute, or a URI that pyarrow knows; None: nowhere."""
+    minutes: float
+    """Least age of a trial's last checkpoint when the next is written; 0: every epoch."""
+
+    def of(self, trial_id: str) -> Checkpoints:
+        """Return what a trial goes on from and offers its epochs to."""
+        if self.where is None:
+            return NoCheckpoints()
+        room, name = room_at(self.where), f"{trial_id}{SUFFIX}"
+        return TimedCheckpoints(self.minutes, partial(room.read, name), partial(room.write, name))
+
+    def check(self) -> None:
+        """Raise InputError where no file can be written."""
+        if self.where is None:
+            return
+        try:
+            room_at(self.where).check()
+        except (OSError, ValueError, NotImplementedError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"--storage {self.where}: no checkpoint can be written there ({reason}); give a folder, or a URI of a "
+                "store that pyarrow reaches from here."
+            ) from error
+
+    def discard(self, *trial_ids: str) -> None:
+        """Delete the checkpoints of these trials, where they have any."""
+        if self.where is None or not trial_ids:
+            return
+        # What cannot be deleted now is left for the next call.
+        with contextlib.suppress(OSError):
+            room_at(self.where).delete(set(trial_ids))
+
+
+NOWHERE = Place(where=None, minutes=0.0)
+
+
+def place_for(settings: Settings, *, one_trial: bool) -> Place:
+    """Return where the trials of a sweep, or one without Ray, keep their epochs."""
+    where = settings.storage
+    if where is None and (one_trial or settings.address == LOCAL):
+        where = str(settings.out / CHECKPOINTS)
+    return Place(where=where, minutes=settings.checkpoint_minutes)
+
+
+def room_at(where: str) -> Room:
+    """Return the room at a folder or URI; raises ValueError or OSError for a URI that leads nowhere."""
+    if "://" not in where:
+        return Folder(Path(where))
+    # Only where it is asked for: it takes longer to load than a small trial's epoch.
+    from pyarrow.fs import FileSystem
+
+    return Store(*FileSystem.from_uri(where))
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder that is there when a trial is taken up again: this machine's, or a shared one."""
+
+    path: Path
+
+    def read(self, name: str) -> EpochState | None:
+        """Return the state in a file, or None."""
+        return read_checkpoint(self.path / name)
+
+    def write(self, name: str, state: EpochState) -> None:
+        """Put a state into a file, whole or not at all."""
+        write_checkpoint(self.path / name, state)
+
+    def delete(self, trial_ids: Collection[str]) -> None:
+        """Delete files of some trials, also what a killed process left half written beside them."""
+        for path in self.path.glob(f"*{SUFFIX}*"):
+            if path.name.lstrip(".").partition(".")[0] in trial_ids:
+                path.unlink(missing_ok=True)
+
+    def check(self) -> None:
+        """Write a file, and delete it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=self.path):
+            pass
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store that pyarrow reaches (s3, gs, abfs, hdfs).
+
+    Object stores show a file once it is whole; another store may show a cut one, which its digest betrays.
+    """
+
+    filesystem: Any
+    """A pyarrow.fs.FileSystem."""
+    path: str
+
+    def read(self, name: str) -> EpochState | None:
+        """Return the state in a file, or None."""
+        with self._copy(name) as copy:
+            try:
+                with self.filesystem.open_input_stream(self._at(name)) as source, copy.open("wb") as target:
+                    shutil.copyfileobj(source, target, BLOCK)
+            except FileNotFoundError:
+                return None
+            return read_checkpoint(copy)
+
+    def write(self, name: str, state: EpochState) -> None:
+        """Put a state into a file."""
+        with self._copy(name) as copy:
+            write_checkpoint(copy, state)
+            with copy.open("rb") as source, self.filesystem.open_output_stream(self._at(name)) as target:
+                shutil.copyfileobj(source, target, BLOCK)
+
+    def delete(self, trial_ids: Collection[str]) -> None:
+        """Delete files of some trials."""
+        from pyarrow.fs import FileSelector
+
+        for file in self.filesystem.get_file_info(FileSelector(self.path, allow_not_found=True)):
+            if file.base_name.endswith(SUFFIX) and file.base_name.removesuffix(SUFFIX) in trial_ids:
+                self.filesystem.delete_file(file.path)
+
+    def check(self) -> None:
+        """Write a file, and delete it."""
+        self.filesystem.create_dir(self.path, recursive=True)
+        probe = self._at("animefer-can-write")
+        with self.filesystem.open_output_stream(probe) as file:
+            file.write(b"")
+        self.filesystem.delete_file(probe)
+
+    def _at(self, name: str) -> str:
+        return f"{self.path.rstrip('/')}/{name}"
+
+    @contextlib.contextmanager
+    def _copy(self, name: str) -> Iterator[Path]:
+        """Give a file of this machine on the way from or to the store."""
+        with tempfile.TemporaryDirectory(prefix="animefer-") as folder:
+            yield Path(folder) / name
