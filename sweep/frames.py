@@ -2,7 +2,7 @@
 
 Nothing is mixed that does not belong together: a record of other images, or one that was changed after it was
 written, is set aside with its reason. A folder may hold trials of several splits and shares of the training images;
-each such condition is a Sweep by itself, and the one with most records has the others beside it:
+each such condition is a Sweep by itself, and the one that is furthest has the others beside it:
 
     Sweep ─▶ others: Sweep, Sweep …    one a division of the images and share of the training images
 
@@ -437,7 +437,7 @@ def read_sweep(directory: Path) -> Sweep:
     records.sort(key=lambda record: (order.get(record.trial_id, len(order)), record.trial_id))
     condition_of = _conditions(split_file)
     replaced = tuple(_read_records(directory / EARLIER)[0])
-    main, *others = _by_weight(map(condition_of, records), map(condition_of, planned))
+    main, *others = _by_weight(records, planned, split_file, condition_of)
 
     def of(condition: Condition, *beside: Sweep) -> Sweep:
         return Sweep(
@@ -480,11 +480,28 @@ def _conditions(split_file: SplitFile) -> Callable[[PlannedTrial | TrialRecord],
     return condition
 
 
-def _by_weight(recorded: Iterable[Condition], planned: Iterable[Condition]) -> list[Condition]:
-    """Return the conditions, that with most records first: then with most planned trials, most training images."""
-    records, plans = Counter(recorded), Counter(planned)
-    found = {*records, *plans} or {Condition(0, 1.0)}
-    return sorted(found, key=lambda each: (-records[each], -plans[each], -each.train_fraction, each.division))
+def _by_weight(
+    records: Sequence[TrialRecord],
+    planned: Sequence[PlannedTrial],
+    split_file: SplitFile,
+    condition_of: Callable[[PlannedTrial | TrialRecord], Condition],
+) -> list[Condition]:
+    """Return the conditions, first that in which most seeds are whole, which under folds takes all of them.
+
+    So folds take the place of one split when they are as far, not when their first records come. Then go most records,
+    most planned trials, most training images.
+    """
+    of_seeds: dict[tuple[Condition, str, str, int], set[str]] = defaultdict(set)
+    for record in records:
+        if record.arm == ORDINARY_ARM and record.status == "completed":
+            of_seeds[condition_of(record), record.model, record.strategy, record.seed].add(record.split_digest)
+    needed = [len(division.splits) for division in split_file.divisions]
+    whole = Counter(each for (each, *_), met in of_seeds.items() if len(met) == needed[each.division])
+    there, plans = Counter(map(condition_of, records)), Counter(map(condition_of, planned))
+    return sorted(
+        {*there, *plans} or {Condition(0, 1.0)},
+        key=lambda each: (-whole[each], -there[each], -plans[each], -each.train_fraction, each.division),
+    )
 
 
 def _trained_again(directory: Path, records: Iterable[TrialRecord]) -> tuple[str, ...]:

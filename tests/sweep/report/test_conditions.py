@@ -1,6 +1,8 @@
 """Folds, random splits, arms and shares of the training images, from planted sweeps."""
 
+import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -244,3 +246,19 @@ def test_under_folds_a_curve_is_over_seeds_not_trials(folded):
     texts = [text for trace in drawing.figure.data for text in trace.hovertext or () if "epoch 1:" in text]
     assert texts
     assert all(text.endswith(", 4 seeds") for text in texts)
+
+
+def test_folds_take_the_place_of_one_split_once_they_are_as_far(tmp_path):
+    """A folder with a finished sweep, into which one under folds writes record by record."""
+    plan = Plan(**SMALL, models=("resnet18",), strategies=("full",), seeds=(1, 2))
+    folder, folds = plant(tmp_path / "one", plan), plant(tmp_path / "folds", replace(plan, folds=3))
+    for name, key in (("split.json", "divisions"), ("sweep.json", "planned")):
+        ours, theirs = (json.loads((each / name).read_text()) for each in (folder, folds))
+        ours[key] += theirs[key]
+        ours["splits"] = ours.get("splits", {}) | theirs.get("splits", {})
+        (folder / name).write_text(json.dumps(ours))
+    main = []
+    for path in sorted((folds / "trials").iterdir()):
+        path.rename(folder / "trials" / path.name)
+        main.append(read_sweep(folder).division.n_folds)
+    assert main == [None] * 5 + [3]
