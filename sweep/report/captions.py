@@ -189,9 +189,9 @@ class _Words:
         return (
             f"{self.here}: mean accuracy of the models whose names begin with vit less that of those that begin with "
             "resnet, in points, on the seeds that all have at every share; growth: the lead at the largest share less "
-            f"that at the smallest. Total interval, 95 %, paired by seed and image: all seeds and all {self.images} of "
-            "this kind, the models and the images of each share taken as given. Growth over all strategies is the one "
-            f"question; the other rows stand by themselves, uncorrected."
+            f"that at the smallest. Total interval, 95 %, paired by seed and image: {self._all_seeds()} {self.images} "
+            "of this kind, the models and the images of each share taken as given. Growth over all strategies is the "
+            "one question; the other rows stand by themselves, uncorrected."
         )
 
     def calibration(self) -> str:
@@ -259,6 +259,9 @@ class _Words:
             f"{self.here}, means over the completed seeds. ±: half the 95 % seed interval (Student's t), where the "
             "mean over all seeds lies on these same images."
         )
+
+    def _all_seeds(self) -> str:
+        return "all seeds and all" if self.several else "this seed alone and all"
 
     def _narrower(self) -> str:
         if not self.several:

@@ -100,7 +100,7 @@ def advice(decision: Decision, folds: Folds | None) -> str:
         return f"{found}; no number of them decides a gap under {limit}." if decision.limit >= 0.0005 else f"{found}."
     seeds = f"More seeds alone will not decide a gap under {limit}"
     if folds is not None:
-        by_folds = f"{FOLDS} folds, which test all {folds.images:,} images,"
+        by_folds = f"{FOLDS} folds (--folds {FOLDS}), which test all {folds.images:,} images,"
         if folds.decides:
             return f"{seeds}; if it is what it seems, {by_folds} would, at even chances."
         return f"{seeds}, and with {by_folds} a gap would have to be {100 * folds.detectable:.1f} points."

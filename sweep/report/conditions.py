@@ -32,8 +32,12 @@ Floats = npt.NDArray[np.float64]
 
 
 def of_splits(sweep: Sweep) -> list[Sweep]:
-    """Return the conditions that are single splits with the sweep's own share of the training images."""
-    return [each for each in sweep.conditions if not each.division.n_folds and same_share(each, sweep)]
+    """Return the conditions that are single splits in the same proportions, with the sweep's own training share.
+
+    Groups that stay together leave parts of splits a few images apart in size; other shares of the images leave more.
+    """
+    found = [each for each in sweep.conditions if not each.division.n_folds and same_share(each, sweep)]
+    return [each for each in found if np.allclose(each.class_counts.sum(), found[0].class_counts.sum(), rtol=0.1)]
 
 
 def of_shares(sweep: Sweep) -> list[Sweep]:

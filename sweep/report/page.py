@@ -23,6 +23,7 @@ import pandas as pd
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from animefer_core.config import FROZEN_SEED
 from animefer_core.record import TrialRecord, write_atomically
 from sweep.frames import Sweep, cause, read_sweep
 from sweep.report import figures
@@ -122,13 +123,14 @@ def headline(sweep: Sweep, summary: pd.DataFrame, ranking: pd.DataFrame) -> dict
 
 
 def _condition(sweep: Sweep) -> str:
-    """Say of which division and share of the images the page is, where the folder has several or folds."""
+    """Say of which division and share of the images the page is, where it is not the usual one or not alone."""
     own, *others = (
         f"{each.division.name}, {100 * each.train_fraction:g} % of the training images" for each in sweep.conditions
     )
     if others:
         return f"{own}; also in this folder: {'; '.join(others)}"
-    return own if sweep.division.n_folds else ""
+    usual = not sweep.division.n_folds and sweep.division.seed == FROZEN_SEED and sweep.train_fraction == 1
+    return "" if usual else own
 
 
 def _varied(sweep: Sweep) -> str:

@@ -333,10 +333,11 @@ def _shares(table: pd.DataFrame, lead: pd.DataFrame) -> str:
 
 def _growth(row: Mapping[Any, Any]) -> str:
     low, high = row["lead_total_ci_low"], row["lead_total_ci_high"]
+    kind = "total interval" if row["n_seeds"] > 1 else "interval of the test images alone, one seed"
     verdict = "grows" if low > 0 else "shrinks" if high < 0 else "is not shown to grow or shrink"
     return (
         f"The ViTs' lead over the ResNets {verdict} with the data: from the smallest share to the largest it changes "
-        f"by {number(100 * row['lead'], 1)} points (95 % total interval {span(low, high, 100)}; the one question of "
+        f"by {number(100 * row['lead'], 1)} points (95 % {kind} {span(low, high, 100)}; the one question of "
         "this section, not corrected for others)."
     )
 

@@ -90,7 +90,8 @@ def plant(folder: Path, plan: Plan | None = None) -> Path:
     )
     folder.mkdir(parents=True, exist_ok=True)
     others = plan.seeds if "split" in plan.vary else plan.splits
-    varied = {seed: make_split(catalog, seed=seed) for seed in others}
+    _, validation, test = (number / sum(plan.per_class) for number in plan.per_class)
+    varied = {seed: make_split(catalog, validation_share=validation, test_share=test, seed=seed) for seed in others}
     frozen = Division(splits=make_folds(catalog, plan.folds) if plan.folds else (split,))
     divisions = [frozen, *(Division(splits=(varied[seed],), seed=seed) for seed in others)]
     write_split_file(folder / "split.json", catalog, divisions)

@@ -71,7 +71,7 @@ def test_a_configuration_without_results_is_refused(tmp_path):
         (
             0.02,
             Folds(images=3000, detectable=0.01, decides=True),
-            "5 folds, which test all 3,000 images, would, at even chances",
+            "5 folds (--folds 5), which test all 3,000 images, would, at even chances",
         ),
         (0.02, Folds(images=3000, detectable=0.03, decides=False), "a gap would have to be 3.0 points"),
         (0.02, None, "points on this test set, and more test images alone will not either"),

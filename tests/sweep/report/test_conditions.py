@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from animefer_core.data.split import Division, Split
 from sweep.frames import read_sweep
-from sweep.report.conditions import GROWTH
+from sweep.report.conditions import GROWTH, of_splits
 from sweep.report.figures import curves
 from sweep.report.page import write_report
 from sweep.report.tables import all_tables
@@ -262,3 +263,29 @@ def test_folds_take_the_place_of_one_split_once_they_are_as_far(tmp_path):
         path.rename(folder / "trials" / path.name)
         main.append(read_sweep(folder).division.n_folds)
     assert main == [None] * 5 + [3]
+
+
+def test_a_share_alone_is_told_on_the_first_screen(tmp_path):
+    page = write_report(plant(tmp_path, Plan(**SMALL, **STUDY, fractions=(0.5,)))).read_text(encoding="utf-8")
+    assert "split 42, 50 % of the training images" in page
+
+
+def test_one_seed_tells_the_leads_growth_of_its_images_alone(tmp_path):
+    plan = Plan(**SMALL, **STUDY, fractions=(0.5, 1.0), seeds=(1,))
+    page = write_report(plant(tmp_path, plan)).read_text(encoding="utf-8")
+    assert "interval of the test images alone, one seed" in page
+
+
+def test_splits_into_other_proportions_have_no_part_in_means_over_splits(split, tmp_path):
+    """As after a call with another --test-share."""
+    sweep = read_sweep(split)
+    of_half = replace(sweep.others[0], division=Division(splits=(larger_test(sweep.others[0].division.splits[0]),)))
+    assert [each.division.name for each in of_splits(replace(sweep, others=(of_half, sweep.others[1])))] == [
+        "split 42",
+        "split 8",
+    ]
+
+
+def larger_test(split: Split) -> Split:
+    """Return the split with its validation images tested as well."""
+    return replace(split, parts=tuple("test" if part == "validation" else part for part in split.parts))
