@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from animefer_core.config import FROZEN_SEED
-from animefer_core.data.pixels import PARTS
+from animefer_core.data.pixels import PARTS, share_of
 from animefer_core.data.split import Division, SplitFile, read_split_file
 from animefer_core.errors import InputError
 from animefer_core.metrics import evaluate
@@ -251,6 +251,16 @@ class Sweep:
         return (self, *self.others)
 
     @property
+    def condition(self) -> str:
+        """Of which division and share it is, in words."""
+        return f"{self.division.name}, {100 * self.train_fraction:g} % of the training images"
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether it is of the study's split, with all training images."""
+        return not self.division.n_folds and self.division.seed == FROZEN_SEED and self.train_fraction == 1
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of their numbers."""
         return self.split_file.classes
@@ -274,12 +284,16 @@ class Sweep:
     def class_counts(self) -> pd.DataFrame:
         """Images of every class (rows) in every part (columns train, validation, test).
 
-        Under folds "test" counts all images, each being tested once a seed; the other parts are the first fold's.
+        Training images are those of the condition's share. Under folds "test" counts all images, each being tested
+        once a seed; the other parts are the first fold's.
         """
         labels = [image.label for image in self.split_file.images]
         counts = Counter(zip(labels, self.division.splits[0].parts, strict=True))
         if self.division.n_folds:
             counts |= {(name, "test"): number for name, number in Counter(labels).items()}
+        if self.train_fraction < 1:
+            for name in self.classes:
+                counts[name, "train"] = share_of(counts[name, "train"], self.train_fraction)
         return pd.DataFrame(
             {part: [counts[name, part] for name in self.classes] for part in PARTS}, index=pd.Index(self.classes)
         )
@@ -348,6 +362,7 @@ class Sweep:
         rows = [
             {name: getattr(record, name) for name in ("trial_id", "model", "strategy", "seed", "arm", "split_digest")}
             | {"test_met_at": record.environment.get("test_met_at"), "host": record.environment.get("host")}
+            | {"train_fraction": record.config.get("train_fraction", 1.0)}
             | {"test_images": sum(entry["support"] for entry in record.test["per_class"]), "counted": counted}
             for record, counted in met
         ]
@@ -407,7 +422,8 @@ HISTORY_COLUMNS = (
     "percent_trainable",
 )
 LEDGER_COLUMNS = [
-    *("test_met_at", "trial_id", "model", "strategy", "seed", "arm", "split_digest", "test_images", "host", "counted"),
+    *("test_met_at", "trial_id", "model", "strategy", "seed", "arm", "split_digest", "train_fraction"),
+    *("test_images", "host", "counted"),
 ]
 TRIAL_COLUMNS = [
     *("trial_id", "model", "strategy", "seed", "arm", "status", "division", "split_digest", "train_fraction"),

@@ -190,7 +190,7 @@ class ImageSet:
         kept = []
         for number in np.unique(self.labels[train]):
             own = ordered[self.labels[ordered] == number]
-            count = math.floor(fraction * own.size + 0.5)
+            count = share_of(own.size, fraction)
             if count == 0:
                 raise InputError(
                     f"--train-fraction {fraction:g}: class {self.classes[number]} has {own.size} training images, and "
@@ -198,6 +198,11 @@ class ImageSet:
                 )
             kept.append(own[:count])
         return np.sort(np.concatenate(kept))
+
+
+def share_of(images: int, fraction: float) -> int:
+    """Return how many of a class's training images a share of them is, rounded to the nearest."""
+    return math.floor(fraction * images + 0.5)
 
 
 def image_set(catalog: "Catalog", pixels: Pixels, splits: "Iterable[Split]") -> ImageSet:

@@ -40,7 +40,8 @@ def status_lines(directory: Path) -> Iterator[str]:
         f"{len(failed)} failed, {missing} missing (no record yet)"
     )
     for record in failed:
-        yield f"failed: {config_from(record.config).title}: {cause(record)}"
+        fold = f", split {record.split_digest[:8]}" if sweep.division.n_folds else ""
+        yield f"failed: {config_from(record.config).title}{fold}: {cause(record)}"
     for aside in sweep.set_aside:
         yield f"set aside: {aside.trial_id} {aside.reason}"
     yield from _how_to_go_on(directory, sweep)

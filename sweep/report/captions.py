@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import pandas as pd
 
 from sweep.claims import CAUTION
-from sweep.frames import Sweep, TestOutcomes
-from sweep.report.conditions import of_splits
+from sweep.frames import ORDINARY_ARM, Sweep, TestOutcomes
+from sweep.report.conditions import of_shares, of_splits
 from sweep.report.words import count
 from sweep.statistics import count_units
 from sweep.statistics.comparisons import FEWEST_FOR_POSTERIOR
@@ -75,6 +75,8 @@ class _Words:
         self.n_validation = int(parts["validation"])
         self.chosen = not sweep.imported
         self.training = _of_training_images(sweep)
+        self.n_folds = sweep.division.n_folds
+        self.one_test_set = "one fold's images, pooled over folds" if sweep.division.n_folds else "this test set"
         self.validation_of = "a fold's own " if sweep.division.n_folds else ""
         self.total = (
             f"Total interval, 95 %: where the mean over all seeds and all {self.images} of this kind lies"
@@ -129,10 +131,11 @@ class _Words:
     def power(self) -> str:
         return (
             f"{self._shared()}Of test accuracy, in points; estimates, without intervals. SD: standard deviations "
-            f"behind a difference, of one seed, of one of the {self.images}, and of one seed on one of them; 0.0 "
-            "where no more than the others explain was seen. Had to reach: the smallest difference that is decided at "
-            "5 % over all pairs; limit: the same with endless seeds on these images. Needed: how many in all would "
-            "bring that down to the gap seen, the other number staying as it is; if the gap is that large, a new "
+            f"behind a difference, of one seed, of one of the {self.images}, of one seed on one of "
+            f"them{self._fixed}; 0.0 where no more than the others explain was seen. Had to reach: the smallest "
+            "difference that is decided at 5 % over all pairs; limit: the same with endless seeds on these images. "
+            "Needed: how many in all would bring that down to the gap seen, the other number staying as it is; if "
+            "the gap is that large, a new "
             "sweep of that size decides it about every second time. Of decided pairs nothing is asked."
         )
 
@@ -157,9 +160,9 @@ class _Words:
 
     def variance(self) -> str:
         return (
-            f"{self.here}. Test accuracy, in points. Seeds: standard deviation between trials on this test set (χ² "
-            "interval); its variance is that of the next row, what trials would differ by on an endless test set, and "
-            "a part that is there because the test set is finite (last column, a point estimate). "
+            f"{self.here}. Test accuracy, in points. Seeds: standard deviation between trials on {self.one_test_set} "
+            "(χ² interval); its variance is that of the next row, what trials would differ by on an endless test set, "
+            "and a part that is there because the test set is finite (last column, a point estimate). "
             f"{self.images.capitalize()}: standard deviation between {self._parts}. The components' intervals are "
             f"modified large-sample ones (Ting et al. 1990). 95 % each.{self._other_sources()} {SINGLE}"
         )
@@ -167,7 +170,8 @@ class _Words:
     def _other_sources(self) -> str:
         """Say what the rows are that only some sweeps have."""
         there = set(self._tables["variance"]["source"])
-        told = [words for source, words in SOURCES.items() if any(name.endswith(source) for name in there)]
+        told = [words for source, words in SOURCES.items() if any(source in name for name in there)]
+        told += ["A split in parentheses: on its test images."] if any("(split" in name for name in there) else []
         return f" {' '.join(told)}" if told else ""
 
     def splits(self) -> str:
@@ -175,7 +179,7 @@ class _Words:
             "Test accuracy over random splits of the same images, a mean over the seeds that all have. Interval, 95 %: "
             "for other training and test images of this kind; Student's t over the splits' means, widened for "
             "what their training images share (Nadeau and Bengio 2003), an approximation. Lowest and highest: of the "
-            f"splits. {SINGLE} All other tables are of one split."
+            f"splits. {SINGLE} Rankings and differences are of one split."
         )
 
     def shares(self) -> str:
@@ -188,7 +192,8 @@ class _Words:
     def lead(self) -> str:
         return (
             f"{self.here}: mean accuracy of the models whose names begin with vit less that of those that begin with "
-            "resnet, in points, on the seeds that all have at every share; growth: the lead at the largest share less "
+            "resnet, of those that have the strategy at every share, in points, on the seeds that all of them have; "
+            "growth: the lead at the largest share less "
             f"that at the smallest. Total interval, 95 %, paired by seed and image: {self._all_seeds()} {self.images} "
             "of this kind, the models and the images of each share taken as given. Growth over all strategies is the "
             "one question; the other rows stand by themselves, uncorrected."
@@ -197,9 +202,9 @@ class _Words:
     def calibration(self) -> str:
         return (
             f"{self._seeds()} {self.total}. Calibration error: root of the debiased mean square in at most 15 bins "
-            "(Kumar et al. 2019). AURC: area under the risk-coverage curve, by a jackknife. ECE: the usual plug-in "
-            f"figure, biased upwards, for comparison with other work; its ± is of the seeds alone. {SINGLE} "
-            f"{self.training}"
+            f"(Kumar et al. 2019). AURC: area under the risk-coverage curve, by a jackknife{self._aurc}. ECE: the "
+            "usual plug-in figure, biased upwards, for comparison with other work; its ± is of the seeds alone. "
+            f"{SINGLE} {self.training}"
         )
 
     def ensembles(self) -> str:
@@ -212,7 +217,7 @@ class _Words:
     def views(self) -> str:
         return (
             "Each trial met these views of its test images beside the images as they are: "
-            "them: grey is their luma (ITU-R 601); JPEG quality 30 is the decoded square compressed at that side and "
+            "grey is their luma (ITU-R 601); JPEG quality 30 is the decoded square compressed at that side and "
             "read again; mirrored is left for right. Accuracy is that on the view; points lost are the accuracy "
             "on the images as they are minus it, of the same seeds and images, over the seeds that met the view; below "
             f"0 it is the higher one. {self._seeds()} {self.total}; of points lost blank where nothing varied. "
@@ -234,6 +239,16 @@ class _Words:
             "and C19 are over the images of one or two classes alone. Each row says what its interval covers. "
             f"{NOMINAL} {CAUTION} {self.training}"
         )
+
+    @property
+    def _aurc(self) -> str:
+        return " that takes images, not folds, as what is drawn" if self.n_folds else ""
+
+    @property
+    def _fixed(self) -> str:
+        if not self.n_folds:
+            return ""
+        return ", and of what the folds' training images do to the mean, which neither seeds nor images make less"
 
     @property
     def _parts(self) -> str:
@@ -261,7 +276,8 @@ class _Words:
         )
 
     def _all_seeds(self) -> str:
-        return "all seeds and all" if self.several else "this seed alone and all"
+        found = self._tables.get("lead")
+        return "all seeds and all" if found is not None and found["n_seeds"].max() > 1 else "one seed alone, all"
 
     def _narrower(self) -> str:
         if not self.several:
@@ -310,14 +326,15 @@ SOURCES = {
     "same seeds again": "Same seeds again: between trials that nothing tells apart, which is the hardware's doing.",
     "summed": (
         "All seeds and the split summed: root of the two variances' sum, seeds on this test set and split alone, with "
-        "the interval of Graybill and Wang (1980)."
+        "the interval of Graybill and Wang (1980). It errs on the wide side for one training in which both vary: what "
+        "a finite test set adds stands in either."
     ),
     "beyond seeds": (
         "Splits beyond seeds: between the means of random splits, training and test images both others, less what "
         "their seeds explain; seeds within a split: pooled over them."
     ),
 }
-"""How a source's name ends -> what it is."""
+"""What a source's name holds -> what it is."""
 
 
 def _of_training_images(sweep: Sweep) -> str:
@@ -331,7 +348,9 @@ def _of_training_images(sweep: Sweep) -> str:
         )
     if len(of_splits(sweep)) > 1:
         return "The training images were the same in every trial here: what others change stands under Random splits."
-    return "The training images were the same in every trial: nothing here tells what others would change."
+    varied = any(record.arm != ORDINARY_ARM for record in sweep.completed) or len(of_shares(sweep)) > 1
+    where = "in all trials of this table" if varied else "in every trial"
+    return f"The training images were the same {where}: nothing here tells what others would change."
 
 
 def _some_outcomes(sweep: Sweep) -> TestOutcomes | None:

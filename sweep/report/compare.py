@@ -60,6 +60,8 @@ def _in_words(sweep: Sweep, matrices: Matrices, a: Configuration, b: Configurati
     words.append(f"{decided} ({_p(row['p'])}; one comparison named beforehand, not corrected for others).")
     if row["verdict"] == "undecided" and row["difference"] != 0 and interval:
         words.append(_advice(sweep, matrices, contrast))
+    if not sweep.is_usual:
+        words.append(f"All of it on {sweep.condition}.")
     return words
 
 
@@ -70,7 +72,7 @@ def _advice(sweep: Sweep, matrices: Matrices, contrast: Floats) -> str:
     parts, decision = decision_of(squares, family, contrast, 0)
     n_images, all_images = matrices.n_images, len(sweep.split_file.images)
     if sweep.imported or all_images == n_images:
-        return advice(decision, None)
+        return advice(decision, None, matrices.units.groups is not None)
     # Folds test every image once; groups, where there are any, grow in the same proportion.
     detectable = critical_value(family, 0) * math.sqrt(
         parts.variance(squares.n_seeds, squares.n_units * all_images / n_images)
@@ -91,8 +93,11 @@ class Folds:
     """Whether the difference that was found would be."""
 
 
-def advice(decision: Decision, folds: Folds | None) -> str:
-    """Say what would decide a difference; `folds` is None where no images are left to test."""
+def advice(decision: Decision, folds: Folds | None, grouped: bool = False) -> str:
+    """Say what would decide a difference; `folds` is None where no images are left to test.
+
+    `grouped` says that what is drawn are groups of test images.
+    """
     limit = f"{100 * decision.limit:.1f} points on this test set"
     if decision.seeds is not None:
         seeds = count(decision.seeds, "seed")
@@ -105,7 +110,9 @@ def advice(decision: Decision, folds: Folds | None) -> str:
             return f"{seeds}; if it is what it seems, {by_folds} would, at even chances."
         return f"{seeds}, and with {by_folds} a gap would have to be {100 * folds.detectable:.1f} points."
     if decision.images is not None:
-        images = count(decision.images, "test image")
+        images = count(
+            decision.images, *(("group of test images", "groups of test images") if grouped else ("test image",))
+        )
         return f"{seeds}; if it is what it seems, about {images} in all would, at even chances."
     return f"{seeds}, and more test images alone will not either."
 

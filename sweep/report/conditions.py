@@ -21,7 +21,7 @@ CURVE_COLUMNS = [
     *("accuracy_ci_low", "accuracy_ci_high", "accuracy_total_ci_low", "accuracy_total_ci_high"),
 ]
 LEAD_COLUMNS = [
-    *("strategy", "what", "train_fraction", "n_seeds", "lead", "lead_total_ci_low", "lead_total_ci_high"),
+    *("strategy", "models", "what", "train_fraction", "n_seeds", "lead", "lead_total_ci_low", "lead_total_ci_high"),
 ]
 ALL, GROWTH = "all", "growth"
 KINDS = ("vit", "resnet")
@@ -68,7 +68,9 @@ def splits(sweep: Sweep) -> pd.DataFrame:
             found = split_interval(means, _test_share(sweep), LEVEL)
             row = {"model": each.model, "strategy": each.strategy, "n_splits": found.n_splits}
             row |= {"n_seeds": accuracies.shape[1], "accuracy_mean": found.mean}
-            row |= {"accuracy_ci_low": max(0.0, found.low), "accuracy_ci_high": min(1.0, found.high)}
+            if found.high > found.low:
+                # Where nothing varied too little was seen to make an interval of.
+                row |= {"accuracy_ci_low": max(0.0, found.low), "accuracy_ci_high": min(1.0, found.high)}
             rows.append(row | {"accuracy_min": float(means.min()), "accuracy_max": float(means.max())})
     return pd.DataFrame(rows, columns=SPLIT_COLUMNS)
 
@@ -112,8 +114,7 @@ def _at_share(condition: Sweep, configuration: Configuration) -> Row:
 
 def train_images(condition: Sweep) -> int:
     """Return on how many images the trials of a condition were trained; under folds on the first."""
-    counts = condition.class_counts["train"].to_numpy()
-    return int(np.floor(condition.train_fraction * counts + 0.5).sum())
+    return int(condition.class_counts["train"].sum())
 
 
 def lead(sweep: Sweep) -> pd.DataFrame:
@@ -121,32 +122,43 @@ def lead(sweep: Sweep) -> pd.DataFrame:
     with the largest share than with the smallest.
 
     One row a strategy, share and growth, and the same over all strategies: means over the models of either kind that
-    have the strategy at every share, on the seeds that all of them have. Paired by seed and test image; total
-    intervals. Empty without both kinds or a second share.
+    have the strategy at every share, named in the row, on the seeds that all of them have. Paired by seed and test
+    image; total intervals, blank where nothing varied. Empty without both kinds or a second share.
     """
     conditions = of_shares(sweep)
     compared = [each for each in sweep.configurations if _kind(each) and all(_ran(c, each) for c in conditions)]
     both = [s for s in dict.fromkeys(e.strategy for e in compared) if _kinds_of(compared, s) == set(KINDS)]
-    compared = [each for each in compared if each.strategy in both]
-    seeds = _common_seeds(conditions, compared)
-    if len(conditions) < 2 or not compared or not seeds:
+    if len(conditions) < 2 or not both:
         return pd.DataFrame(columns=LEAD_COLUMNS)
-    leads = {(c.train_fraction, s): _lead(c, compared, s, seeds) for c, s in product(conditions, both)}
-    units = sweep.units_of(compared[0].outcomes)
-    if count_units(leads[conditions[0].train_fraction, both[0]].shape[1], units.groups) < 2:
-        return pd.DataFrame(columns=LEAD_COLUMNS)
-    rows = []
-    for strategy in (*both, *([ALL] if len(both) > 1 else [])):
-        of = [strategy] if strategy != ALL else both
-        at = {c.train_fraction: np.mean([leads[c.train_fraction, s] for s in of], axis=0) for c in conditions}
-        values = {("lead", share): value for share, value in at.items()}
-        values |= {(GROWTH, np.nan): at[conditions[-1].train_fraction] - at[conditions[0].train_fraction]}
-        for (what, share), value in values.items():
-            found = total_interval(value, LEVEL, *units)
-            row = {"strategy": strategy, "what": what, "train_fraction": share, "n_seeds": len(seeds)}
-            limits = {"lead_total_ci_low": found.low, "lead_total_ci_high": found.high}
-            rows.append(row | {"lead": found.mean} | limits)
+    rows = [row for strategy in both for row in _lead_rows(conditions, compared, [strategy])]
+    if len(both) > 1:
+        rows += [row | {"strategy": ALL} for row in _lead_rows(conditions, compared, both)]
     return pd.DataFrame(rows, columns=LEAD_COLUMNS)
+
+
+def _lead_rows(
+    conditions: Sequence[Sweep], compared: Sequence[Configuration], strategies: Sequence[str]
+) -> Iterator[Row]:
+    """Yield the lead at every share, and its growth, a mean over some strategies."""
+    own = [each for each in compared if each.strategy in strategies]
+    seeds, outcomes = _common_seeds(conditions, own), own[0].outcomes
+    units = conditions[0].units_of(outcomes)
+    if not seeds or outcomes is None or count_units(outcomes.labels.size, units.groups) < 2:
+        return
+    at = [np.mean([_lead(c, own, s, seeds) for s in strategies], axis=0) for c in conditions]
+    values = [("lead", c.train_fraction, value) for c, value in zip(conditions, at, strict=True)]
+    named = {"strategy": strategies[0], "models": _models_of(own), "n_seeds": len(seeds)}
+    for what, share, value in (*values, (GROWTH, np.nan, at[-1] - at[0])):
+        found = total_interval(value, LEVEL, *units)
+        row = named | {"what": what, "train_fraction": share, "lead": found.mean}
+        limits = {"lead_total_ci_low": found.low, "lead_total_ci_high": found.high}
+        yield row | (limits if found.variance_of_mean > 0 else {})
+
+
+def _models_of(configurations: Sequence[Configuration]) -> str:
+    """Return the models of either kind: "vit_s_16 − resnet18, resnet50"."""
+    kinds = (dict.fromkeys(each.model for each in configurations if _kind(each) == kind) for kind in KINDS)
+    return " − ".join(", ".join(models) for models in kinds)
 
 
 def _lead(condition: Sweep, compared: Sequence[Configuration], strategy: str, seeds: Sequence[int]) -> Floats:
@@ -197,4 +209,4 @@ def same_share(one: Sweep, other: Sweep) -> bool:
 def _test_share(sweep: Sweep) -> float:
     """Return n_test/n_train of the splits, as the correction for their overlap takes it."""
     counts = of_splits(sweep)[0].class_counts.sum()
-    return float(counts["test"] / (sweep.train_fraction * counts["train"]))
+    return float(counts["test"] / counts["train"])

@@ -47,6 +47,7 @@ POWER_COLUMNS = [
         "seed_sd",
         "image_sd",
         "residual_sd",
+        "training_sd",
         "smallest_detectable",
         "limit_of_seeds",
         "seeds_needed",
@@ -262,6 +263,7 @@ def power(matrices: Matrices | None) -> pd.DataFrame:
             | {"n_seeds": squares.n_seeds, "n_units": squares.n_units, "difference": difference, "verdict": word}
             | {"units": "images" if matrices.units.groups is None else "groups"}
             | {"seed_sd": parts.seed**0.5, "image_sd": parts.image**0.5, "residual_sd": parts.residual**0.5}
+            | ({"training_sd": parts.training**0.5} if matrices.units.folds is not None else {})
             | {"smallest_detectable": family.smallest_detectable[place], "limit_of_seeds": decision.limit}
             | needed
         )

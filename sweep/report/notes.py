@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from animefer_core.config import RANDOM_WEIGHTS
-from sweep.frames import Sweep
+from sweep.frames import ORDINARY_ARM, Sweep
 from sweep.matrices import paired
 from sweep.report.tuning import unequal
 from sweep.report.words import count
@@ -54,6 +54,25 @@ def _unfinished(sweep: Sweep) -> Iterator[Note]:
         yield Note(code="incomplete", text=text + "over fewer seeds; differences use the seeds in common.")
 
 
+def _unfinished_beside(sweep: Sweep) -> Iterator[Note]:
+    """Arms, and what other divisions and shares lack."""
+    trials = sweep.trials
+    own = (trials["division"] == sweep.division.name) & (trials["train_fraction"] == sweep.train_fraction)
+    lacking = trials[(trials["status"] != "completed") & ~(own & (trials["arm"] == ORDINARY_ARM))]
+    if len(lacking):
+        text = (
+            f"{count(len(lacking), 'trial', 'trials')} beside those of the main tables, in which one thing alone "
+            "varied or of another split or share, did not complete or did not run: the tables of these have what is "
+            "there."
+        )
+        items = [
+            f"{row['model']}/{row['strategy']} seed {row['seed']}, {row['division']}, "
+            f"{100 * row['train_fraction']:g} % of the training images, arm {row['arm']}: {row['status']}"
+            for row in lacking.to_dict("records")
+        ]
+        yield Note(code="incomplete-beside", text=text, items=items)
+
+
 def _families(sweep: Sweep) -> Iterator[Note]:
     matrices = paired(sweep)
     if matrices is None:
@@ -90,7 +109,8 @@ def _few_seeds(sweep: Sweep) -> Iterator[Note]:
         text = (
             "A single seed shows nothing of the spread over seeds: no ± and no seed interval, and the total interval "
         )
-        yield Note(code="single-seed", text=text + "covers the test images only.", items=single)
+        known = "test images and folds" if sweep.division.n_folds else "test images"
+        yield Note(code="single-seed", text=f"{text}covers the {known} only.", items=single)
     few = [each.name for each in sweep.configurations if 1 < len(each.seeds) < FEWEST_SEEDS]
     if few:
         text = (
@@ -146,7 +166,8 @@ def _mixed(sweep: Sweep) -> Iterator[Note]:
 
 
 def _shared_device(sweep: Sweep) -> Iterator[Note]:
-    shared = sum(bool(record.efficiency.get("shared_device")) for record in sweep.completed)
+    completed = [record for each in sweep.conditions for record in each.completed]
+    shared = sum(bool(record.efficiency.get("shared_device")) for record in completed)
     if shared:
         text = f"{count(shared, 'trial', 'trials')} shared the device with others: their times are longer, and images "
         yield Note(code="shared-device", text=text + "per second fewer, than on a device by itself.")
@@ -191,6 +212,7 @@ CHECKS: tuple[Callable[[Sweep], Iterator[Note]], ...] = (
     _imported,
     _random_weights,
     _unfinished,
+    _unfinished_beside,
     _families,
     _unequal_tuning,
     _failed,

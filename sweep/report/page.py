@@ -23,9 +23,8 @@ import pandas as pd
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from animefer_core.config import FROZEN_SEED
 from animefer_core.record import TrialRecord, write_atomically
-from sweep.frames import Sweep, cause, read_sweep
+from sweep.frames import ORDINARY_ARM, Sweep, cause, read_sweep
 from sweep.report import figures
 from sweep.report.captions import captions
 from sweep.report.figures import Drawing
@@ -124,13 +123,12 @@ def headline(sweep: Sweep, summary: pd.DataFrame, ranking: pd.DataFrame) -> dict
 
 def _condition(sweep: Sweep) -> str:
     """Say of which division and share of the images the page is, where it is not the usual one or not alone."""
-    own, *others = (
-        f"{each.division.name}, {100 * each.train_fraction:g} % of the training images" for each in sweep.conditions
-    )
-    if others:
-        return f"{own}; also in this folder: {'; '.join(others)}"
-    usual = not sweep.division.n_folds and sweep.division.seed == FROZEN_SEED and sweep.train_fraction == 1
-    return "" if usual else own
+    told = [] if sweep.is_usual and not sweep.others else [sweep.condition]
+    if arms := sum(record.arm != ORDINARY_ARM for each in sweep.conditions for record in each.records):
+        told.append(f"{count(arms, 'trial')} in which one thing alone varied, under Spread alone")
+    if sweep.others:
+        told.append(f"also in this folder: {'; '.join(each.condition for each in sweep.others)}")
+    return "; ".join(told)
 
 
 def _varied(sweep: Sweep) -> str:

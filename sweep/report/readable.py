@@ -134,6 +134,7 @@ def _power(table: pd.DataFrame) -> pd.DataFrame:
             "SD of seeds": number(100 * row["seed_sd"], 1),
             f"SD of {row['units']}": number(100 * row["image_sd"], 1),
             "SD of the rest": number(100 * row["residual_sd"], 1),
+            "SD of the training images": number(100 * row["training_sd"], 1),
         },
     )
 
@@ -313,6 +314,7 @@ def _lead(table: pd.DataFrame) -> pd.DataFrame:
         table,
         lambda row: {
             "strategy": row["strategy"],
+            "models": row["models"],
             "share (%)": row["what"] if pd.isna(row["train_fraction"]) else _percent(row["train_fraction"]),
             "lead of the ViTs (points)": number(100 * row["lead"], 1),
             "total interval": span(row["lead_total_ci_low"], row["lead_total_ci_high"], 100),

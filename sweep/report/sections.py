@@ -299,7 +299,7 @@ def _other_spreads(table: pd.DataFrame) -> str:
     )
 
 
-USUAL = ("seeds", "seeds, endless test set", "test images", "groups of test images")
+USUAL = ("seeds", "seeds, means over folds", "seeds, endless test set", "test images", "groups of test images")
 """Sources of every sweep."""
 
 
@@ -333,12 +333,16 @@ def _shares(table: pd.DataFrame, lead: pd.DataFrame) -> str:
 
 def _growth(row: Mapping[Any, Any]) -> str:
     low, high = row["lead_total_ci_low"], row["lead_total_ci_high"]
-    kind = "total interval" if row["n_seeds"] > 1 else "interval of the test images alone, one seed"
+    change = f"from the smallest share to the largest it changes by {number(100 * row['lead'], 1)} points"
+    if row["n_seeds"] < 2 or pd.isna(low):
+        return (
+            "Whether the ViTs' lead over the ResNets grows with the data is not decided, for want of seeds or of any "
+            f"spread: {change}."
+        )
     verdict = "grows" if low > 0 else "shrinks" if high < 0 else "is not shown to grow or shrink"
     return (
-        f"The ViTs' lead over the ResNets {verdict} with the data: from the smallest share to the largest it changes "
-        f"by {number(100 * row['lead'], 1)} points (95 % {kind} {span(low, high, 100)}; the one question of "
-        "this section, not corrected for others)."
+        f"The ViTs' lead over the ResNets {verdict} with the data: {change} (95 % total interval "
+        f"{span(low, high, 100)}; the one question of this section, not corrected for others)."
     )
 
 

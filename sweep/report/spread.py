@@ -59,8 +59,12 @@ def variance(sweep: Sweep) -> pd.DataFrame:
         found = [*_sources(each, sweep.units_of(each.outcomes)), *split_sources(sweep, each)]
         rows += [_named(each) | row for row in found]
     for condition in (each for each in sweep.conditions if same_share(each, sweep)):
-        arms = _arms(condition)
-        rows += [_named(each) | row for each in condition.configurations for row in _varied(each, arms)]
+        arms, where = _arms(condition), "" if condition is sweep else f" ({condition.division.name})"
+        rows += [
+            _named(each) | row | {"source": f"{row['source']}{where}"}
+            for each in condition.configurations
+            for row in _varied(each, arms)
+        ]
     order = {each.name: place for place, each in enumerate(sweep.configurations)}
     rows.sort(key=lambda row: order.get(f"{row['model']}/{row['strategy']}", len(order)))
     return pd.DataFrame(rows, columns=VARIANCE_COLUMNS)
@@ -77,7 +81,12 @@ def _sources(configuration: Configuration, belonging: Units) -> Iterator[Row]:
     folds = folds if folds is None or groups is None else folds_of_groups(folds, groups)
     found = sources(units, LEVEL, folds) if units.shape[1] > 1 else None
     share = {} if found is None else {"share_of_test_set": found.test_set_share}
-    yield {"source": "seeds"} | count | _sd(sd_interval(correct.mean(axis=1), LEVEL)) | share
+    seeds = _sd(sd_interval(correct.mean(axis=1), LEVEL))
+    if found is not None and found.within_folds is not None:
+        yield {"source": "seeds, means over folds"} | count | seeds
+        yield {"source": "seeds"} | count | _sd(found.within_folds) | share
+    else:
+        yield {"source": "seeds"} | count | seeds | share
     if found is not None:
         yield {"source": "seeds, endless test set"} | count | _sd(found.seed)
         yield {"source": "test images" if groups is None else "groups of test images"} | count | _sd(found.image)

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from sweep.statistics.folds import image_squares
-from sweep.statistics.intervals import check_level, two_way
+from sweep.statistics.intervals import check_level, satterthwaite, two_way
 
 Floats = npt.NDArray[np.float64]
 
@@ -28,11 +27,13 @@ class Sources:
     """The sources of chance in a (seeds, test images) matrix of one configuration."""
 
     seed: Component
-    """Between models trained with different seeds, on an endless test set."""
+    """Between models trained with different seeds, on an endless test set; under folds between those of one fold."""
     image: Component
     """Between test images, averaged over endless seeds; under folds, of one fold."""
     fold: Component | None
-    """Between folds on endless test images: what their training images do; None without folds."""
+    """Between folds on endless test images, over endless seeds: what training images do; None without folds."""
+    within_folds: Component | None
+    """Between models of one fold that differ in the seed, on its own test images; None without folds."""
     residual: float
     """Standard deviation of what is left: one seed's model on one image."""
     test_set_share: float
@@ -60,29 +61,64 @@ def sources(y: npt.ArrayLike, level: float = 0.95, folds: npt.ArrayLike | None =
 
     A unit is a test image or a group of them. σ²_seed = (MS_seed − MS_res)/N and σ²_image = (MS_image − MS_res)/R,
     negative ones set to zero, with modified-large-sample intervals (Ting, Burdick, Graybill, Jeyaratnam and Lu 1990).
-    With `folds`, (units,) an integer each, MS_image is taken within them, and σ²_fold = (MS_fold − MS_image)/(R n),
-    n units a fold. Raises ValueError as `two_way` does.
+    With `folds`, (units,) an integer each, see `_folded`. Raises ValueError as `two_way` does.
     """
+    values = np.asarray(y, dtype=np.float64)
+    if folds is not None and len(values) > 1:
+        return _folded(values, np.unique(np.asarray(folds), return_inverse=True)[1], level)
     parts = two_way(y)
     if parts.ms_seed is None or parts.ms_residual is None:
         return None
-    values = np.asarray(y, dtype=np.float64)
     n_seeds, n_units = values.shape
     residual = (parts.ms_residual, (n_seeds - 1) * (n_units - 1))
-    units = values.mean(axis=0)
-    squares = image_squares((units - units.mean())[None], folds, n_seeds)
-    image = (float(squares.within[0, 0]), squares.df_within)
-    fold = None
-    if squares.between is not None:
-        per_fold = n_units / (squares.df_between + 1)
-        fold = _component((float(squares.between[0, 0]), squares.df_between), image, n_seeds * per_fold, level)
     return Sources(
         seed=_component((parts.ms_seed, n_seeds - 1), residual, n_units, level),
-        image=_component(image, residual, n_seeds, level),
-        fold=fold,
+        image=_component((parts.ms_image, n_units - 1), residual, n_seeds, level),
+        fold=None,
+        within_folds=None,
         residual=math.sqrt(parts.ms_residual),
-        test_set_share=min(1.0, parts.ms_residual / parts.ms_seed) if parts.ms_seed > 0 else 1.0,
+        test_set_share=_share_of_test_set(parts.ms_seed, parts.ms_residual),
     )
+
+
+def _folded(y: Floats, fold: npt.NDArray[np.int64], level: float) -> Sources:
+    """Return the components of y, (seeds, units), whose units lie in folds: each seed and fold is a model of its own.
+
+    All mean squares but the first are taken within folds, of J with n units each (on average):
+
+        MS_fold    n R/(J−1) Σ_f (Y_.f − Y..)²          n R σ²_fold + n σ²_seed + R σ²_image + σ²_res
+        MS_seed    n/(J(R−1)) Σ_fs (Y_sf − Y_.f)²                      n σ²_seed              + σ²_res
+        MS_image   R/(N−J) Σ_i (Y_.i − Y_.f)²                                     R σ²_image + σ²_res
+
+    so σ²_fold = (MS_fold − MS_seed − MS_image + MS_res)/(n R), what is taken off with Satterthwaite's df.
+    """
+    n_seeds, n_units = y.shape
+    sizes = np.bincount(fold)
+    n_folds, per_fold = sizes.size, n_units / sizes.size
+    models = np.stack([np.bincount(fold, weights=row) / sizes for row in y])
+    folds, units = models.mean(axis=0), y.mean(axis=0)
+    df_fold, df_seed, df_image = n_folds - 1.0, n_folds * (n_seeds - 1.0), float(n_units - n_folds)
+    df_residual = (n_seeds - 1) * df_image
+    ms_fold = n_seeds * float(np.sum(sizes * (folds - y.mean()) ** 2)) / df_fold
+    ms_seed = float(np.sum(sizes * (models - folds) ** 2)) / df_seed
+    ms_image = n_seeds * float(np.sum((units - folds[fold]) ** 2)) / df_image
+    ms_residual = float(np.sum((y - models[:, fold] - units + folds[fold]) ** 2)) / df_residual
+    chance, df = satterthwaite(
+        ms_seed, ms_image, ms_residual, n_seeds=n_seeds, n_units=n_units, df_image=df_image, df_seed=df_seed
+    )
+    residual = (ms_residual, df_residual)
+    return Sources(
+        seed=_component((ms_seed, df_seed), residual, per_fold, level),
+        image=_component((ms_image, df_image), residual, n_seeds, level),
+        fold=_component((ms_fold, df_fold), (chance, df or df_image), n_seeds * per_fold, level),
+        within_folds=_chi_square(ms_seed / per_fold, df_seed, level),
+        residual=math.sqrt(ms_residual),
+        test_set_share=_share_of_test_set(ms_seed, ms_residual),
+    )
+
+
+def _share_of_test_set(ms_seed: float, ms_residual: float) -> float:
+    return min(1.0, ms_residual / ms_seed) if ms_seed > 0 else 1.0
 
 
 def spread_between(values: npt.ArrayLike, level: float = 0.95) -> tuple[Component, Component]:

@@ -103,3 +103,16 @@ def test_equal_predictions_need_no_advice(tmp_path):
     words = compare(read_sweep(tmp_path / "out"), "forest/5_trees", "again/5_trees")
     assert words.startswith("forest/5_trees and again/5_trees are equally accurate (no interval: nothing varied;")
     assert words.endswith("not corrected for others).")
+
+
+def test_groups_are_what_would_be_needed_where_images_belong_together():
+    parts = Components(seed=1e-6, image=0.0625, residual=0.0)
+    assert "about 628 groups of test images in all" in advice(
+        what_decides(0.02, parts, 3, 450, critical=2.0), None, True
+    )
+
+
+def test_another_condition_than_the_studys_is_named(tmp_path):
+    plan = Plan(models=("resnet18",), strategies=("linear_probe", "full"), folds=3, seeds=(1, 2))
+    words = compare(read_sweep(plant(tmp_path, plan)), "resnet18/full", "resnet18/linear_probe")
+    assert words.endswith("All of it on 3 folds, 100 % of the training images.")

@@ -13,7 +13,9 @@ from sweep.frames import read_sweep
 from sweep.report.conditions import GROWTH, of_splits
 from sweep.report.figures import curves
 from sweep.report.page import write_report
+from sweep.report.spread import variance
 from sweep.report.tables import all_tables
+from sweep.report.views import hits_by_view
 from sweep.statistics import seed_interval, sources, split_interval, total_interval
 from tests.sweep.records import Plan, plant
 
@@ -273,7 +275,8 @@ def test_a_share_alone_is_told_on_the_first_screen(tmp_path):
 def test_one_seed_tells_the_leads_growth_of_its_images_alone(tmp_path):
     plan = Plan(**SMALL, **STUDY, fractions=(0.5, 1.0), seeds=(1,))
     page = write_report(plant(tmp_path, plan)).read_text(encoding="utf-8")
-    assert "interval of the test images alone, one seed" in page
+    assert "is not decided, for want of seeds" in page
+    assert "with the data: from" not in page
 
 
 def test_splits_into_other_proportions_have_no_part_in_means_over_splits(split, tmp_path):
@@ -289,3 +292,53 @@ def test_splits_into_other_proportions_have_no_part_in_means_over_splits(split, 
 def larger_test(split: Split) -> Split:
     """Return the split with its validation images tested as well."""
     return replace(split, parts=tuple("test" if part == "validation" else part for part in split.parts))
+
+
+def test_under_folds_intervals_of_other_views_know_of_the_folds(folded):
+    sweep = read_sweep(folded)
+    each = sweep.configurations[0]
+    hits = hits_by_view(each)["grey"]
+    expected = total_interval(hits.altered, folds=sweep.folds)
+    row = rows(all_tables(sweep)["views"], model=each.model, strategy=each.strategy, view="grey").iloc[0]
+    assert row["accuracy_total_ci_high"] == pytest.approx(expected.high)
+    assert expected.high != pytest.approx(total_interval(hits.altered).high)
+
+
+def test_means_over_splits_are_on_the_seeds_that_all_splits_have(tmp_path):
+    folder = plant(tmp_path, Plan(**SMALL, **STUDY, splits=(7, 8), seeds=(1, 2, 3)))
+    gone = read_sweep(folder).others[0].configurations[0].of_seeds[2][0]
+    (folder / "trials" / gone.trial_id / "record.json").unlink()
+    sweep = read_sweep(folder)
+    row = all_tables(sweep)["splits"].iloc[0]
+    values = [
+        dict(zip(e.configurations[0].seeds, e.configurations[0].values("accuracy"), strict=True))
+        for e in sweep.conditions
+    ]
+    assert (row["n_seeds"], row["n_splits"]) == (2, 3)
+    assert row["accuracy_mean"] == pytest.approx(np.mean([[each[1], each[3]] for each in values]))
+
+
+def test_the_summary_has_every_conditions_own_numbers(shared):
+    sweep = read_sweep(shared)
+    summary = all_tables(sweep)["summary"]
+    for condition in sweep.conditions:
+        row = rows(summary, model="vit_s_16", strategy="full", train_fraction=condition.train_fraction).iloc[0]
+        (each,) = (each for each in condition.configurations if each.name == "vit_s_16/full")
+        assert row["accuracy_mean"] == pytest.approx(np.mean(each.values("accuracy")))
+
+
+def test_the_lead_names_its_models(shared):
+    assert set(all_tables(read_sweep(shared))["lead"]["models"]) == {"vit_s_16 − resnet18"}
+
+
+def test_arms_beside_folds_are_named_after_their_split(tmp_path, varied):
+    sweep = read_sweep(varied)
+    in_folds = read_sweep(plant(tmp_path, Plan(**SMALL, **STUDY, folds=3, seeds=(42, 1, 2))))
+    table = variance(replace(in_folds, others=(sweep,)))
+    assert "init alone (split 42)" in set(table["source"])
+    assert "init alone" not in set(table["source"])
+
+
+def test_training_images_of_a_share_are_counted_as_such(tmp_path):
+    sweep = read_sweep(plant(tmp_path, Plan(**SMALL, **STUDY, fractions=(0.25,))))
+    assert sweep.class_counts["train"].tolist() == [4, 4, 4]

@@ -54,3 +54,13 @@ def test_configurations_that_are_compared_with_no_other_are_named(tmp_path):
     assert note.text.startswith("1 of 4 configurations left the families of comparisons")
     assert "the 5 of the others" in note.text
     assert note.items == ["resnet18/full: 2 seeds"]
+
+
+@pytest.mark.parametrize("plan", [Plan(vary=("init",)), Plan(fractions=(0.5, 1.0))])
+def test_what_arms_and_shares_lack_is_named(tmp_path, plan):
+    folder = plant(tmp_path, plan)
+    beside = [r for r in read_sweep(folder).trials.to_dict("records") if r["arm"] != "all" or r["train_fraction"] < 1]
+    (folder / "trials" / beside[0]["trial_id"] / "record.json").unlink()
+    (note,) = notes(read_sweep(folder))
+    assert (note.code, len(note.items)) == ("incomplete-beside", 1)
+    assert note.items[0].endswith(": missing")

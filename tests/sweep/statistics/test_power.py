@@ -58,3 +58,28 @@ def test_components_make_up_the_variance_that_a_pair_was_judged_by(n_configurati
     family = model.family(contrasts)
     for contrast, error in zip(contrasts, family.standard_error, strict=True):
         assert components(model.squares, contrast, error).variance(5, 80) >= error**2 * (1 - 1e-9)
+
+
+def test_training_images_are_bought_by_neither_seeds_nor_test_images():
+    parts = Components(seed=4e-4, image=0.09, residual=0.16, training=1e-4)
+    decision = what_decides(0.03, parts, 5, 450, critical=2.0)
+    assert 2 * math.sqrt(parts.variance(5, decision.images)) <= 0.03
+    assert decision.limit == pytest.approx(2 * math.sqrt(0.09 / 450 + 1e-4))
+    assert what_decides(0.019, parts, 5, 450, critical=2.0).images is None
+
+
+@pytest.mark.parametrize("n_configurations", [2, 8])
+def test_what_folds_do_is_taken_for_neither_images_nor_seeds(n_configurations):
+    rng = np.random.default_rng(8)
+    folds = np.repeat(np.arange(5), 100)
+    found = []
+    for _ in range(40):
+        shape = (n_configurations, 4, folds.size)
+        y = 0.3 * rng.standard_normal(shape) + 0.05 * rng.standard_normal((n_configurations, 1, 5))[..., folds]
+        model = variance_model(y, folds=folds)
+        contrast = pair_contrasts(n_configurations)[0]
+        error = model.family(contrast[None], 0.95).standard_error[0]
+        found.append(components(model.squares, contrast, error))
+    # A difference of two: variance of a fold 2 x 0.05², of five folds' mean a fifth of it; of images nothing.
+    assert np.median([each.training for each in found]) == pytest.approx(2 * 0.05**2 / 5, rel=0.6)
+    assert np.median([each.image for each in found]) < 0.01

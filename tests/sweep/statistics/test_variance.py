@@ -154,3 +154,26 @@ def test_a_sum_of_one_is_its_chi_square_interval():
 def test_there_is_no_sum_of_nothing():
     with pytest.raises(ValueError, match="nothing to sum"):
         summed([])
+
+
+def models_of_folds(rng, fold_sd, seed_sd, n_seeds=3, n_folds=5, per_fold=100):
+    """Every seed and fold a model of its own, as training under folds makes them."""
+    folds = np.repeat(np.arange(n_folds), per_fold)
+    models = fold_sd * rng.standard_normal((1, n_folds)) + seed_sd * rng.standard_normal((n_seeds, n_folds))
+    return world(rng, 0.0, n_seeds, folds.size) + models[:, folds], folds
+
+
+@pytest.mark.parametrize(
+    ("fold_sd", "seed_sd", "n_folds"), [(0.0, 0.06, 5), (0.0, 0.06, 3), (0.08, 0.04, 5), (0.15, 0.0, 3)]
+)
+def test_seeds_of_a_fold_are_told_from_its_training_images(fold_sd, seed_sd, n_folds):
+    rng = np.random.default_rng(6)
+    draws = [
+        sources(y, folds=folds)
+        for y, folds in (models_of_folds(rng, fold_sd, seed_sd, n_folds=n_folds) for _ in range(600))
+    ]
+    # Standard error of 600 draws at 95 %: 0.009.
+    assert np.mean([found.fold.low <= fold_sd <= found.fold.high for found in draws]) >= 0.925
+    assert np.mean([found.seed.low <= seed_sd <= found.seed.high for found in draws]) >= 0.925
+    unbiased = np.mean([found.seed.sd**2 for found in draws]) ** 0.5
+    assert unbiased == pytest.approx(seed_sd, abs=0.016)
