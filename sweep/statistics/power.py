@@ -57,7 +57,8 @@ def components(squares: CrossSquares, contrast: Floats, standard_error: float) -
     if squares.image.between is None:
         return Components(seed=n_seeds * rest, image=image, residual=residual)
     seed = min(n_seeds * rest, max(0.0, float(contrast @ squares.seed @ contrast) - residual) / n_units)
-    return Components(seed=seed, image=image, residual=residual, training=rest - seed / n_seeds)
+    # Where seeds explain all the rest, rounding must not leave less than nothing.
+    return Components(seed=seed, image=image, residual=residual, training=max(0.0, rest - seed / n_seeds))
 
 
 def what_decides(difference: float, parts: Components, n_seeds: int, n_images: int, critical: float) -> Decision:

@@ -83,3 +83,16 @@ def test_what_folds_do_is_taken_for_neither_images_nor_seeds(n_configurations):
     # A difference of two: variance of a fold 2 x 0.05², of five folds' mean a fifth of it; of images nothing.
     assert np.median([each.training for each in found]) == pytest.approx(2 * 0.05**2 / 5, rel=0.6)
     assert np.median([each.image for each in found]) < 0.01
+
+
+@pytest.mark.parametrize("n_configurations", [2, 3, 8])
+def test_components_under_folds_are_never_below_nothing(n_configurations):
+    rng = np.random.default_rng(9)
+    folds = np.repeat(np.arange(3), 30)
+    for _ in range(60):
+        # Seeds that differ, and nothing else: all that is left after the images is theirs.
+        y = rng.standard_normal((n_configurations, 3, 1)) + 0.1 * rng.standard_normal((n_configurations, 3, folds.size))
+        model = variance_model(y, folds=folds)
+        for contrast in pair_contrasts(n_configurations):
+            parts = components(model.squares, contrast, model.family(contrast[None], 0.95).standard_error[0])
+            assert min(parts.seed, parts.image, parts.residual, parts.training) >= 0
