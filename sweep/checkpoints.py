@@ -10,7 +10,7 @@ The driver deletes a trial's checkpoint once the trial's record is whole.
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,10 +25,11 @@ from animefer_core.training.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from sweep.execution.environment import LOCAL
-from sweep.settings import CHECKPOINTS, Settings
+from sweep.settings import CHECKPOINTS, LOCAL, Settings
 
 SUFFIX = ".safetensors"
+HURRY = "keep-this-epoch"
+"""The file whose presence asks trials to keep their epoch: both the driver and every trial reach it."""
 BLOCK = 2**24
 """Bytes copied at a time."""
 
@@ -44,6 +45,15 @@ class Room(Protocol):
 
     def delete(self, trial_ids: Collection[str]) -> None:
         """Delete what is there of some trials."""
+
+    def is_there(self, name: str) -> bool:
+        """Return whether there is a file of that name."""
+
+    def mark(self, name: str) -> None:
+        """Write an empty file."""
+
+    def unmark(self, name: str) -> None:
+        """Delete an empty file, if it is there."""
 
     def check(self) -> None:
         """Write a file, and delete it."""
@@ -63,7 +73,33 @@ class Place:
         if self.where is None:
             return NoCheckpoints()
         room, name = room_at(self.where), f"{trial_id}{SUFFIX}"
-        return TimedCheckpoints(self.minutes, partial(room.read, name), partial(room.write, name))
+        return TimedCheckpoints(
+            self.minutes, partial(room.read, name), partial(room.write, name), hurried=partial(room.is_there, HURRY)
+        )
+
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is kept at all."""
+        return self.where is not None
+
+    def hurry(self) -> None:
+        """Have every trial keep the epoch that it is in, wherever it runs."""
+        if self.where is not None:
+            room_at(self.where).mark(HURRY)
+
+    def count(self, trial_ids: Iterable[str]) -> int:
+        """Return how many of these trials have a checkpoint."""
+        if self.where is None:
+            return 0
+        room = room_at(self.where)
+        with contextlib.suppress(OSError):
+            return sum(room.is_there(f"{trial_id}{SUFFIX}") for trial_id in trial_ids)
+        return 0
+
+    def calm(self) -> None:
+        """Take that back."""
+        if self.where is not None:
+            room_at(self.where).unmark(HURRY)
 
     def check(self) -> None:
         """Raise InputError where no file can be written."""
@@ -128,6 +164,19 @@ class Folder:
             if path.name.lstrip(".").partition(".")[0] in trial_ids:
                 path.unlink(missing_ok=True)
 
+    def is_there(self, name: str) -> bool:
+        """Return whether there is a file of that name."""
+        return (self.path / name).exists()
+
+    def mark(self, name: str) -> None:
+        """Write an empty file."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / name).touch()
+
+    def unmark(self, name: str) -> None:
+        """Delete an empty file, if it is there."""
+        (self.path / name).unlink(missing_ok=True)
+
     def check(self) -> None:
         """Write a file, and delete it."""
         self.path.mkdir(parents=True, exist_ok=True)
@@ -171,13 +220,27 @@ class Store:
             if file.base_name.endswith(SUFFIX) and file.base_name.removesuffix(SUFFIX) in trial_ids:
                 self.filesystem.delete_file(file.path)
 
+    def is_there(self, name: str) -> bool:
+        """Return whether there is a file of that name."""
+        from pyarrow.fs import FileType
+
+        return bool(self.filesystem.get_file_info(self._at(name)).type == FileType.File)
+
+    def mark(self, name: str) -> None:
+        """Write an empty file."""
+        self.filesystem.create_dir(self.path, recursive=True)
+        with self.filesystem.open_output_stream(self._at(name)) as file:
+            file.write(b"")
+
+    def unmark(self, name: str) -> None:
+        """Delete an empty file, if it is there."""
+        if self.is_there(name):
+            self.filesystem.delete_file(self._at(name))
+
     def check(self) -> None:
         """Write a file, and delete it."""
-        self.filesystem.create_dir(self.path, recursive=True)
-        probe = self._at("animefer-can-write")
-        with self.filesystem.open_output_stream(probe) as file:
-            file.write(b"")
-        self.filesystem.delete_file(probe)
+        self.mark("animefer-can-write")
+        self.unmark("animefer-can-write")
 
     def _at(self, name: str) -> str:
         return f"{self.path.rstrip('/')}/{name}"

@@ -4,6 +4,7 @@ import contextlib
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,12 @@ from animefer_core.training.strategies import strategy_from
 from animefer_core.trial import versions
 from sweep import folder as results
 from sweep.checkpoints import Place, place_for
-from sweep.execution.environment import LOCAL
-from sweep.execution.packing import Capacity, available_cores, divide_machine
+from sweep.execution.environment import configure_ray
+from sweep.execution.memory import PROCESS_BYTES, estimated_bytes
+from sweep.execution.packing import Node, Packing, Peak, available_cores, pack, this_machine
 from sweep.plan import Plan, divide, grid, plan
 from sweep.search.tuned import check_splits, searched_from
-from sweep.settings import DEMO, Settings
+from sweep.settings import DEMO, LOCAL, Settings
 
 FACES_SEED = 0
 
@@ -42,7 +44,7 @@ class Prepared:
     data: ImageSet
     weights: Mapping[str, Weights]
     """Model -> pretrained weights; empty where training starts from random ones."""
-    capacity: Capacity
+    packing: Packing
     plan: Plan
     records: Sequence[TrialRecord]
     """The whole records that the folder holds already."""
@@ -77,10 +79,7 @@ def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | No
     noted, and nothing but drawn faces is written; with one, checkpoints of completed trials are deleted. Raises
     InputError for whatever a user can mend.
     """
-    with results.locked(settings.out):
-        _check_models(settings)
-        if one_trial or settings.address == LOCAL:
-            choose_compute(settings.device, settings.precision, settings.image_size)
+    with results.locked(settings.out), _machines(settings, one_trial=one_trial) as nodes:
         checkpoints = place_for(settings, one_trial=one_trial)
         if settings.storage is not None and command is not None:
             checkpoints.check()
@@ -94,10 +93,10 @@ def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | No
         divisions = divide(settings, catalog)
         data = image_set(catalog, pixels, {split for each in divisions.all for split in each.splits})
         weights = _weights(settings, len(catalog.classes))
-        capacity = _capacity(settings, len(catalog.classes), one_trial)
-        settings = replace(settings, threads=capacity.threads)
+        packing = _packing(settings, nodes, len(catalog.classes), one_trial=one_trial)
+        settings = replace(settings, threads=packing.threads)
         digests = {model: weights[model].sha256 if weights else RANDOM_WEIGHTS for model in settings.models}
-        trials = grid(settings, divisions, weights=digests, threads=capacity.threads)
+        trials = grid(settings, divisions, weights=digests, threads=packing.threads)
         for digest, fraction in {(config.split_digest, config.train_fraction) for config in trials}:
             data.rows(digest, fraction)
         check_splits(settings.searched, trials)
@@ -106,6 +105,7 @@ def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | No
         known = results.known_divisions(settings.out, catalog)
         found = results.find_records(settings.out, move_damaged=command is not None)
         if command is not None:
+            checkpoints.calm()
             checkpoints.discard(*(record.trial_id for record in found.records if record.status == "completed"))
             write_split_file(settings.out / "split.json", catalog, tuple(dict.fromkeys([*known, *divisions.all])))
             results.note_call(
@@ -126,7 +126,7 @@ def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | No
             settings=settings,
             data=data,
             weights=weights,
-            capacity=capacity,
+            packing=packing,
             plan=plan(trials, {record.trial_id: record.status for record in found.records}),
             records=found.records,
             set_aside=found.set_aside,
@@ -188,19 +188,45 @@ def _with_strategies_of(folder: Path, settings: Settings) -> Settings:
     )
 
 
-def _capacity(settings: Settings, classes: int, one_trial: bool) -> Capacity:
-    """Return how the machine is divided; a folder's trials keep the number of threads that they began with."""
+@contextlib.contextmanager
+def _machines(settings: Settings, *, one_trial: bool) -> Iterator[Sequence[Node]]:
+    """Give the machines that trials run on: this one, or those of the cluster, which is joined for as long.
+
+    What needs no cluster to be refused is refused before.
+    """
+    _check_models(settings)
+    if one_trial:
+        choose_compute(settings.device, settings.precision, settings.image_size)
+        yield (Node(name="this machine", cpus=available_cores(), memory=0),)
+    elif settings.address == LOCAL:
+        machine = this_machine(settings.device)
+        choose_compute(settings.device, settings.precision, settings.image_size)
+        yield (machine,)
+    else:
+        configure_ray(settings.address)
+        # Importing ray takes a second, and reads what was just configured.
+        from sweep.execution.cluster import joined
+
+        with joined(settings.address, settings.device) as nodes:
+            yield nodes
+
+
+def _packing(settings: Settings, nodes: Sequence[Node], classes: int, *, one_trial: bool) -> Packing:
+    """Return how the machines are divided; a folder's trials keep the number of threads that they began with."""
     began_with = results.read_sweep_file(settings.out).get("fingerprint", {}).get("threads")
     threads = settings.threads or began_with
     if one_trial:
         threads = threads or available_cores()
-    return divide_machine(
-        settings.models,
-        classes=classes,
-        image_size=settings.image_size,
-        batch_size=max(settings.known_strategies[name].batch_size for name in settings.strategies),
-        device=settings.device,
+    return pack(
+        nodes,
+        {each: _peak(settings, *each, classes) for each in product(settings.models, settings.strategies)},
         threads=threads,
         gpu_share=settings.gpu_share,
-        cluster=not one_trial and settings.address != LOCAL,
+        on_cards=not one_trial and any(node.gpus for node in nodes),
     )
+
+
+def _peak(settings: Settings, model: str, strategy: str, classes: int) -> Peak:
+    batch_size = settings.known_strategies[strategy].batch_size
+    need = estimated_bytes(model, classes, settings.image_size, batch_size)
+    return Peak(process=PROCESS_BYTES + need, card=PROCESS_BYTES + need)

@@ -24,7 +24,7 @@ from animefer_core.training.strategies import KNOWN, STUDY, Strategy, strategy_f
 from sweep.search.tuned import Searched, check_models, check_seeds, searched_from
 
 DEMO = "demo"
-AUTO = "auto"
+AUTO, LOCAL = "auto", "local"
 SaveModels = Literal["none", "best", "all"]
 
 
@@ -69,10 +69,12 @@ class Settings:
     normalisation: Literal["auto", "study", "weights"] = "auto"
     fit: Fit = "crop"
     frozen_norm: Literal["eval", "train"] = "eval"
-    address: str = "local"
+    address: str = LOCAL
     """Ray cluster: "local" starts one in this machine's processes."""
-    gpu_share: float = 1.0
-    """Share of a GPU that a trial gets."""
+    gpu_share: float | None = None
+    """Share of a GPU that a trial gets; None: by the memory that it needs."""
+    trial_timeout: float | None = None
+    """Minutes after which a trial is given up; None: never."""
     deterministic: bool = False
     """Whether only algorithms may be used that give equal bits in every run on one card."""
     storage: str | None = None
@@ -326,7 +328,13 @@ def _data(value: Any) -> str:
 def _address(value: Any) -> str:
     address = _text(value)
     if address.startswith("ray://"):
-        raise ValueError(f"{address} is a Ray Client's, which is not supported; submit the sweep as a job there")
+        raise ValueError(
+            f"{address} is a Ray Client's, with whose connection a sweep would be lost; have it run there as a job, by "
+            "`animefer submit --address http://HEAD:8265 -- sweep ...`"
+        )
+    host, _, port = address.rpartition(":")
+    if address not in (LOCAL, AUTO) and not (host and port.isdecimal()):
+        raise ValueError(f"{address!r} is neither local nor auto nor HOST:PORT")
     return address
 
 
@@ -373,8 +381,15 @@ def _minutes(value: Any) -> float:
     return minutes
 
 
-def _gpu_share(value: Any) -> float:
-    return 1.0 if value == AUTO else _share(value)
+def _positive_minutes(value: Any) -> float:
+    minutes = _minutes(value)
+    if minutes == 0:
+        raise ValueError("0 leaves a trial no time; give minutes above 0, or leave it out")
+    return minutes
+
+
+def _gpu_share(value: Any) -> float | None:
+    return None if value == AUTO else _share(value)
 
 
 def _one_of(*allowed: str) -> Callable[[Any], str]:
@@ -426,6 +441,7 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "frozen_norm": _one_of("eval", "train"),
     "address": _address,
     "gpu_share": _gpu_share,
+    "trial_timeout": _positive_minutes,
     "deterministic": _truth,
     "storage": _storage,
     "checkpoint_minutes": _minutes,

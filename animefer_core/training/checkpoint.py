@@ -107,12 +107,14 @@ class TimedCheckpoints:
         read: Callable[[], EpochState | None],
         write: Callable[[EpochState], None],
         clock: Callable[[], float] = time.monotonic,
+        hurried: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`clock` tells seconds; it starts here."""
+        """`clock` tells seconds; it starts here. `hurried` says whether to keep the next epoch whatever its age."""
         self._minutes = minutes
         self._read = read
         self._write = write
         self._clock = clock
+        self._hurried = hurried
         self._last = clock()
 
     def load(self) -> EpochState | None:
@@ -125,9 +127,9 @@ class TimedCheckpoints:
 
     def offer(self, state: Callable[[], EpochState]) -> None:
         """Keep the state if it is time; a full disk costs the checkpoint, not the trial."""
-        if self._clock() - self._last < 60 * self._minutes:
-            return
         try:
+            if self._clock() - self._last < 60 * self._minutes and not self._hurried():
+                return
             self._write(state())
         except OSError as error:
             warnings.warn(f"the checkpoint cannot be written: {error}", stacklevel=2)

@@ -53,7 +53,14 @@ Threads = Annotated[
 ]
 GpuShare = Annotated[
     str | None,
-    typer.Option(metavar="auto|F", help=f"Share of a GPU that each trial gets.  {default('gpu_share')}"),
+    typer.Option(
+        metavar="auto|F",
+        help="Share of a GPU that each trial gets; auto goes by the memory that it needs.  [default: auto]",
+    ),
+]
+TrialTimeout = Annotated[
+    str | None,
+    typer.Option(metavar="MINUTES", help="Give a trial up that takes longer; it counts as failed.  [default: never]"),
 ]
 Config = Annotated[
     str | None,

@@ -14,6 +14,7 @@ from animefer_core.models.zoo import build
 from animefer_core.training.timeline import explain
 from animefer_core.trial import failed_record, run_trial
 from sweep.execution.environment import configure_ray
+from sweep.execution.last_words import last_words
 from sweep.folder import EARLIER, find_records, move_aside
 from sweep.keeping import Keeper
 from sweep.prepare import Prepared, prepared
@@ -35,13 +36,10 @@ def run_sweep(given: Mapping[str, Any], *, dry_run: bool) -> int:
             for config in work.plan.to_run:
                 console.print(f"would train {config.title}", highlight=False)
             return 0
-        stopped = _execute(console, work) if work.plan.to_run else None
-        if stopped is KeyboardInterrupt:
-            console.print(
-                f"Stopped; what is finished is kept in {settings.out}. The same command goes on from there.",
-                highlight=False,
-                soft_wrap=True,
-            )
+        with last_words(settings.out):
+            ended_by = _execute(console, work) if work.plan.to_run else None
+        if ended_by:
+            console.print(_ending(ended_by, work), highlight=False, soft_wrap=True)
             return 1
         page = write_report(settings.out)
     return _conclude(console, work, page)
@@ -56,35 +54,50 @@ def explained(given: Mapping[str, Any]) -> Iterator[str]:
     yield from explain(network, model, settings.known_strategies[strategy], settings.epochs)
 
 
-def _execute(console: Console, work: Prepared) -> type[BaseException] | None:
-    """Train what is missing; return what stopped it, if anything did."""
+def _execute(console: Console, work: Prepared) -> str | None:
+    """Train what is missing; return what ended it early, if anything or anyone did but a fault that a report is of."""
     settings = work.settings
     configure_ray(settings.address)
-    from sweep.execution.executor import SweepStoppedError, Work, execute
+    from sweep.execution.executor import execute
     from sweep.execution.progress import display_for
+    from sweep.execution.work import SweepEndedError, SweepStoppedError, Work
 
     to_do = Work(
         trials=work.plan.to_run,
         data=work.data,
         weights=work.arrays,
-        capacity=work.capacity,
+        packing=work.packing,
         device=settings.device,
-        address=settings.address,
         save_models=settings.save_models,
         extra_views=settings.extra_views,
         deterministic=settings.deterministic,
         checkpoints=work.checkpoints,
+        trial_timeout=settings.trial_timeout,
     )
     keeper = Keeper(settings.out, settings.save_models, work.records, work.checkpoints)
-    display = display_for(console, len(work.plan.to_run), work.capacity.trials_at_once)
+    display = display_for(console, len(work.plan.to_run), work.packing.trials_at_once)
     try:
         execute(to_do, keeper.keep, display, work.repeat_command)
     except SweepStoppedError as error:
         console.print(f"Stopped: {error}.", highlight=False, markup=False, soft_wrap=True)
-        return SweepStoppedError
+    except SweepEndedError as error:
+        return str(error)
     except KeyboardInterrupt:
-        return KeyboardInterrupt
+        return "Ctrl-C"
     return None
+
+
+def _ending(ended_by: str, work: Prepared) -> str:
+    """Say what a sweep that was ended leaves, and what is left to do."""
+    found = find_records(work.settings.out, move_damaged=False).records
+    completed = {record.trial_id for record in found if record.status == "completed"}
+    left = sum(config.trial_id not in completed for config in work.plan.trials)
+    begun = work.checkpoints.count(config.trial_id for config in work.plan.trials)
+    goes_on = f", {begun} of them from a kept epoch" if begun else ""
+    return (
+        f"Stopped by {ended_by}; what is finished is kept in {work.settings.out}: {left} of {len(work.plan.trials)} "
+        f"trials are left to train{goes_on}. The same command goes on from there."
+    )
 
 
 def _announce(console: Console, work: Prepared) -> None:
@@ -95,7 +108,7 @@ def _announce(console: Console, work: Prepared) -> None:
         f"{len(work.data.labels)} images of {len(work.data.classes)} classes ({parts}); "
         f"{len(settings.models) * len(settings.strategies)} configurations x {' x '.join(_axes(settings))}: "
         f"{plan.present} of {len(plan.trials)} trials are there, {len(plan.to_run)} to train, "
-        f"{work.capacity.trials_at_once} at once with {work.capacity.threads} threads each. Results: {settings.out}",
+        f"{work.packing.trials_at_once} at once with {work.packing.threads} threads each. Results: {settings.out}",
         highlight=False,
         soft_wrap=True,
     )

@@ -55,25 +55,27 @@ def _execute(console: Console, work: Prepared, ledger: Ledger) -> str:
         return ""
     settings = work.settings
     configure_ray(settings.address)
-    from sweep.execution.executor import SweepStoppedError, Work, execute
+    from sweep.execution.executor import execute
     from sweep.execution.progress import display_for
     from sweep.execution.searcher import Halving, validated
+    from sweep.execution.work import SweepEndedError, SweepStoppedError, Work
 
     to_do = Work(
         trials=to_run,
         data=without_test(work.data, work.plan.trials[0].split_digest),
         weights=work.arrays,
-        capacity=work.capacity,
+        packing=work.packing,
         device=settings.device,
-        address=settings.address,
         save_models="none",
     )
-    display = display_for(console, len(to_run), work.capacity.trials_at_once)
+    display = display_for(console, len(to_run), work.packing.trials_at_once)
     command = f"animefer {shlex.join(sys.argv[1:])}"
     try:
         execute(to_do, ledger.keep, display, lambda _: command, run=validated, scheduler=Halving(ledger))
     except SweepStoppedError as error:
         return f"Stopped: {error}."
+    except SweepEndedError as error:
+        return f"Stopped by {error}."
     except KeyboardInterrupt:
         return "Stopped."
     return ""
@@ -87,7 +89,7 @@ def _announce(console: Console, work: Prepared, ledger: Ledger, trials: int, to_
         console,
         f"{len(ledger.searches)} searches of {len(first.candidates)} candidates, with {seeds(first)} each, on {parts} "
         f"images, without the {len(rows['test'])} test images: {trials - to_run} of {trials} trials are "
-        f"there, {to_run} to train, {work.capacity.trials_at_once} at once with {work.capacity.threads} threads each.",
+        f"there, {to_run} to train, {work.packing.trials_at_once} at once with {work.packing.threads} threads each.",
     )
 
 

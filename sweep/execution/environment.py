@@ -4,7 +4,7 @@ import os
 import secrets
 import sys
 
-LOCAL = "local"
+from sweep.settings import LOCAL
 
 SETTINGS = {
     # A driver started by `uv run` would otherwise have every worker build an environment of its own.

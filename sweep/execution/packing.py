@@ -1,98 +1,200 @@
-"""How much of a machine each trial needs, and how many trials run at once."""
+"""How much of which machine each trial takes, and how many therefore run at once.
 
-import functools
+on processors   a trial takes its threads, or as many CPUs as the memory that it needs is worth
+on GPUs         a share of one card by the memory that it needs, never parts of two; threads as cores allow
+"""
+
+import math
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from animefer_core.config import TrialConfig
 from animefer_core.errors import InputError
-from animefer_core.models import zoo
 
-PROCESS_BYTES = 1_200_000_000
-"""A worker process with its libraries loaded, before it holds a model."""
+USABLE = 0.8
+"""Share of a machine's free memory that is planned with; estimates err, and others live there too."""
+PER_CARD = (8, 6, 4, 3, 2, 1)
+"""How many trials may share one card: few sizes, since a process that is reused keeps its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Capacity:
-    """How a machine is divided among trials."""
+class Node:
+    """One machine, as far as trials see it."""
 
-    trials_at_once: int
+    name: str
+    cpus: int
+    memory: int
+    """Bytes that trials may take."""
+    gpus: int = 0
+    gpu_bytes: int = 0
+    """Memory of one of its cards; 0 where that is not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """What one trial takes of the one machine that it runs on."""
+
+    cpus: int
+    gpu: float = 0.0
+    """Part of one card; 0 on a processor."""
+
+    def at_once_on(self, node: Node) -> int:
+        """Return how many trials of this share a machine runs at once, counted card by card."""
+        by_cpus = node.cpus // self.cpus
+        return min(by_cpus, node.gpus * int(1 / self.gpu)) if self.gpu else by_cpus
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peak:
+    """The most memory that one configuration's trial takes, in bytes, as estimated."""
+
+    process: int
+    """Of its process, where it trains on a processor."""
+    card: int
+    """Of its card, where it trains on one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packing:
+    """How the machines are divided among trials."""
+
+    nodes: Sequence[Node]
     threads: int
     """CPU threads of each trial."""
-    gpu_share: float
-    """GPUs of each trial; 0 on a machine that trains on its processor."""
+    shares: Mapping[tuple[str, str], Share]
+    """(model, strategy) -> its share."""
+
+    def share(self, config: TrialConfig) -> Share:
+        """Return a trial's share; that of its model's hungriest strategy where its own is not known."""
+        known = self.shares.get((config.model, config.strategy.name))
+        return known or max((share for (model, _), share in self.shares.items() if model == config.model), key=_hunger)
+
+    def at_once(self, share: Share) -> int:
+        """Return how many trials of one share run at once on all machines."""
+        return sum(share.at_once_on(node) for node in self.nodes)
 
     @property
-    def shared_device(self) -> bool:
-        """Whether a trial's timings are taken beside other trials on the same device."""
-        return self.gpu_share < 1 and self.trials_at_once > 1
+    def trials_at_once(self) -> int:
+        """How many trials run at once, on average over the configurations."""
+        return max(1, round(sum(map(self.at_once, self.shares.values())) / len(self.shares)))
+
+    def shares_device(self, config: TrialConfig) -> bool:
+        """Whether a trial's timings are taken beside other trials on the same card, or the same processor."""
+        share = self.share(config)
+        return share.gpu < 1 and any(share.at_once_on(node) > max(1, node.gpus) for node in self.nodes)
+
+    def ordered(self, trials: Iterable[TrialConfig]) -> list[TrialConfig]:
+        """Return trials by share, the largest first, and as they come within one.
+
+        A process serves one size of share after another only by being started anew; and the large ones would find no
+        room behind the small.
+        """
+        return sorted(trials, key=lambda config: _hunger(self.share(config)), reverse=True)
+
+    def alone(self) -> "Packing":
+        """Return the packing in which every trial has a card to itself."""
+        return replace(self, shares={name: replace(share, gpu=1.0) for name, share in self.shares.items()})
 
 
-def divide_machine(
-    models: Iterable[str],
+def pack(
+    nodes: Sequence[Node],
+    needs: Mapping[tuple[str, str], Peak],
     *,
-    classes: int,
-    image_size: int,
-    batch_size: int,
-    device: str,
     threads: int | None,
-    gpu_share: float,
-    cluster: bool = False,
-) -> Capacity:
-    """Return how many trials this machine runs at once, and with how many threads each.
+    gpu_share: float | None,
+    on_cards: bool,
+) -> Packing:
+    """Return how trials that need so much are packed onto machines.
 
-    On a processor one thread a trial is fastest (two trials beside each other waste less than two threads within
-    one), as far as memory allows. On GPUs as many trials as shares fit, counted card by card.
-    Raises InputError for more threads than there are cores.
+    `threads` is what was asked for; None: cores divided by trials at once. On a processor that is one, as far as memory
+    allows: two trials beside each other waste less than two threads within one. `gpu_share` is what was asked for;
+    None: as `needs` say. `on_cards`: trials train on GPUs, of which there is one at least.
+    Raises InputError for threads or a share that no machine has room for.
     """
-    cores = available_cores()
-    if cluster:
-        # Its machines are counted by Ray; a small driver says nothing of them.
-        cores = max(cores, threads or 1)
-    if threads is not None and threads > cores:
-        raise InputError(f"--threads {threads}: this machine has {cores} cores; give at most that many.")
-    gpus = torch.cuda.device_count() if device in ("auto", "cuda") else int(device.startswith("cuda"))
-    if gpus:
-        at_once = max(1, gpus * int(1 / gpu_share))
-        return Capacity(trials_at_once=at_once, threads=threads or max(1, cores // at_once), gpu_share=gpu_share)
-    largest = max(estimated_bytes(model, classes, image_size, batch_size) for model in models)
-    fitting = max(1, int(0.8 * available_memory() / (largest + PROCESS_BYTES)))
-    at_once = max(1, min(cores // threads if threads else cores, fitting))
-    return Capacity(trials_at_once=at_once, threads=threads or cores // at_once, gpu_share=0.0)
+    if on_cards:
+        nodes = [node for node in nodes if node.gpus]
+    widest = max(node.cpus for node in nodes)
+    if threads is not None and threads > widest:
+        machine = "this machine has" if len(nodes) == 1 else "no machine has more than"
+        raise InputError(f"--threads {threads}: {machine} {widest} cores; give at most that many.")
+    if not on_cards:
+        threads = threads or _threads_on_processors(nodes, needs)
+        shares = {name: Share(cpus=_cpus(nodes, need, threads)) for name, need in needs.items()}
+        return Packing(nodes=nodes, threads=threads, shares=shares)
+    cards = {name: gpu_share or _part_of_a_card(nodes, need, threads or 1) for name, need in needs.items()}
+    most = max(int(1 / part) for part in cards.values())
+    threads = threads or max(1, min(node.cpus // (node.gpus * most) for node in nodes))
+    return Packing(
+        nodes=nodes, threads=threads, shares={name: Share(cpus=threads, gpu=part) for name, part in cards.items()}
+    )
 
 
-@functools.cache
-def estimated_bytes(model: str, classes: int, image_size: int, batch_size: int) -> int:
-    """Return an estimate of a full fine-tuning's memory: weights, gradients, two moments, best copy, activations.
+def _threads_on_processors(nodes: Sequence[Node], needs: Mapping[tuple[str, str], Peak]) -> int:
+    """Return the threads at which the hungriest trials leave no core idle, on the machine with the fewest to spare."""
+    largest = max(need.process for need in needs.values())
+    return min(node.cpus // max(1, min(node.cpus, int(USABLE * node.memory / largest))) for node in nodes)
 
-    Activations are the tensors that autograd saves for one batch, counted on the meta device in fp32.
+
+def _cpus(nodes: Sequence[Node], need: Peak, threads: int) -> int:
+    """Return the CPUs whose part of the memory is enough; all of a machine's where none has enough."""
+    worth = [need.process * node.cpus / max(1.0, USABLE * node.memory) for node in nodes]
+    enough = [cpus for cpus, node in zip(map(math.ceil, worth), nodes, strict=True) if cpus <= node.cpus]
+    return max(threads, min(enough, default=max(node.cpus for node in nodes)))
+
+
+def _part_of_a_card(nodes: Sequence[Node], need: Peak, threads: int) -> float:
+    """Return the smallest part of a card that holds a trial, as far as every machine's cores allow; 1 if unknown."""
+    fitting = min(node.gpu_bytes // need.card for node in nodes)
+    cores = min(node.cpus // (node.gpus * threads) for node in nodes)
+    count = next((count for count in PER_CARD if count <= min(fitting, cores)), 1)
+    # Ray counts in ten thousandths; three thirds must not be more than one card.
+    return int(10_000 / count) / 10_000
+
+
+def _hunger(share: Share) -> tuple[float, int]:
+    return share.gpu, share.cpus
+
+
+def this_machine(device: str) -> Node:
+    """Return the machine that this process runs on; cards count where `device` (auto, or as torch names it) uses them.
+
+    Raises InputError where there are GPUs that nothing would use, and for a card by number: trials get theirs from Ray.
     """
-    saved: dict[int, int] = {}
+    if device.startswith("cuda:"):
+        raise InputError(
+            f"--device {device}: a sweep gives its trials their cards by itself; choose which it may use by "
+            f"CUDA_VISIBLE_DEVICES={device.partition(':')[2]}, and say --device cuda."
+        )
+    gpus = torch.cuda.device_count() if device in ("auto", "cuda") else 0
+    if device == "auto" and not gpus and (unused := _nvidia_cards()) and "CUDA_VISIBLE_DEVICES" not in os.environ:
+        raise InputError(
+            f"--device auto: this machine has {unused} GPUs, and torch {torch.__version__} can use none of them; "
+            "install a torch that was built for them and their driver, or say --device cpu."
+        )
+    return Node(
+        name="this machine",
+        cpus=available_cores(),
+        memory=available_memory(),
+        gpus=gpus,
+        gpu_bytes=min((torch.cuda.get_device_properties(card).total_memory for card in range(gpus)), default=0),
+    )
 
-    def note(tensor: torch.Tensor) -> torch.Tensor:
-        saved[id(tensor.untyped_storage())] = tensor.untyped_storage().nbytes()
-        kept.append(tensor)
-        return tensor
 
-    kept: list[torch.Tensor] = []
-    with torch.device("meta"):
-        network = zoo.build(model, classes, image_size)
-        images = torch.empty(batch_size, 3, image_size, image_size)
-    network.model.train()
-    unpack: Any = lambda tensor: tensor  # noqa: E731
-    with torch.autograd.graph.saved_tensors_hooks(note, unpack):
-        network.model(images)
-    weights = sum(parameter.numel() * parameter.element_size() for parameter in network.model.parameters())
-    return 5 * weights + sum(saved.values())
+def _nvidia_cards() -> int:
+    """Return how many cards NVIDIA's driver knows; it lists them here on Linux."""
+    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
 
 
 def available_cores() -> int:
-    """Return the cores that this process may use; a scheduler's allocation may be smaller than the machine."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the cores that this process may use; a scheduler's or container's allocation may be below the machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = Path("/sys/fs/cgroup/cpu.max")
+    allowed, _, period = quota.read_text(encoding="ascii").partition(" ") if quota.exists() else ("max", "", "")
+    return cores if allowed == "max" else max(1, min(cores, int(allowed) // int(period)))
 
 
 def available_memory() -> int:

@@ -33,6 +33,9 @@ class Display(Protocol):
     def finished(self, record: TrialRecord, repeat: str) -> None:
         """A trial has its record; `repeat` is the command that runs it alone."""
 
+    def say(self, text: str) -> None:
+        """Something else happened that a reader should know."""
+
 
 def display_for(console: Console, to_run: int, at_once: int) -> Display:
     """Return the live table for a terminal, else plain lines."""
@@ -97,6 +100,10 @@ class PlainLines:
         """Print the trial's line."""
         self._console.print(finished_line(record, repeat, self._tally), highlight=False, soft_wrap=True)
 
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
 
 class LiveTable:
     """The running trials with their epoch and validation accuracy, under the counts."""
@@ -129,6 +136,10 @@ class LiveTable:
         line = finished_line(record, repeat, self._tally)
         if record.status == "failed":
             self._console.print(line, highlight=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """Print a line above the table."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _table(self) -> Table:
         tally = self._tally

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import gc
+import io
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -13,10 +14,12 @@ import ray
 import torch
 from ray import tune
 
-from animefer_core.config import config_from
+from animefer_core.config import TrialConfig, config_from
 from animefer_core.record import TrialRecord
 from animefer_core.trial import failed_record
 from sweep.checkpoints import Place
+from sweep.execution.packing import Packing, Share
+from sweep.execution.sharing import SharedImages
 from sweep.keeping import validation_rank
 from sweep.settings import SaveModels
 
@@ -24,6 +27,8 @@ Run = Callable[..., TrialRecord]
 EPOCH = ("epoch", "validation_loss", "validation_accuracy")
 """What the driver hears of an epoch."""
 State = Mapping[str, "np.ndarray[Any, Any]"]
+LOG_CHARACTERS = 20_000
+"""Of what a failed trial printed, its end, are kept."""
 
 
 @dataclass
@@ -39,8 +44,7 @@ class Outcome:
 class Shared:
     """What all trials use, by reference: Tune would fetch bare references before every trial."""
 
-    data: Any
-    """The ImageSet's reference."""
+    images: SharedImages
     weights: Mapping[str, Any]
     """Each pretrained model's reference."""
 
@@ -52,42 +56,58 @@ def trainable(
     run: Run,
     device: str,
     save_models: SaveModels,
-    shared_device: bool,
+    packing: Packing,
     extra_views: bool,
     deterministic: bool,
     checkpoints: Place,
 ) -> None:
     """Run the trial config["trial"] and report each epoch, then its Outcome.
 
-    An exception ends the trial, not the process: it is reported as a failed record, so that Ray tries again only
-    what Ray lost, from the last epoch that `checkpoints` kept. The chosen checkpoint stays in the object store; the
-    driver fetches it where it is to be kept.
+    An exception ends the trial, not the process: it is reported as a failed record with what the trial had printed.
+    What Ray lost, processes, machines and objects, is left to Ray, which tries again, from the last epoch that
+    `checkpoints` kept. The chosen checkpoint stays in the object store; the driver fetches it where it is to be kept.
     """
     trial = config_from(config["trial"])
+    log = io.StringIO()
+    if torch.cuda.is_available():
+        _keep_within(packing.share(trial))
 
     def on_epoch(entry: Mapping[str, Any]) -> None:
         tune.report({name: entry[name] for name in EPOCH})
 
     try:
         weights = shared.weights.get(trial.model)
-        record = run(
-            trial,
-            ray.get(shared.data),
-            None if weights is None else _tensors(ray.get(weights)),
-            device=device,
-            on_epoch=on_epoch,
-            keep_state=save_models != "none",
-            shared_device=shared_device,
-            extra_views=extra_views,
-            deterministic=deterministic,
-            checkpoints=checkpoints.of(trial.trial_id),
-        )
+        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            record = run(
+                trial,
+                shared.images.get(),
+                None if weights is None else _tensors(ray.get(weights)),
+                device=device,
+                on_epoch=on_epoch,
+                keep_state=save_models != "none",
+                shared_device=packing.shares_device(trial),
+                extra_views=extra_views,
+                deterministic=deterministic,
+                checkpoints=checkpoints.of(trial.trial_id),
+            )
+    except ray.exceptions.RayError:
+        raise
     except Exception as error:
-        record = failed_record(trial, error)
+        record = _failed(trial, error, log.getvalue())
     state = ray.put(dict(record.state)) if record.state and _may_be_kept(record, save_models) else None
     _release_memory()
     # Saying "done" spares the driver a second round, and the up to 0.2 s after which Tune looks for a thread's end.
     tune.report({"outcome": Outcome(replace(record, state=None), state), "done": True})
+
+
+def _failed(trial: TrialConfig, error: Exception, printed: str) -> TrialRecord:
+    record = failed_record(trial, error)
+    return replace(record, error={**record.error, "log": printed[-LOG_CHARACTERS:]})
+
+
+def _keep_within(share: Share) -> None:
+    """Have this process fail, rather than its neighbour, where a trial takes more of the card than was planned."""
+    torch.cuda.set_per_process_memory_fraction(share.gpu or 1.0)
 
 
 _best_here: dict[int, tuple[float, float]] = {}

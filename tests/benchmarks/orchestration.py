@@ -27,8 +27,9 @@ def sweep_nothing(faces: Path, folder: Path) -> None:
     settings = resolve({"preset": "quick", "data": str(faces), "out": folder, "save_models": "none"})
     with prepared(settings, one_trial=False, command=sys.argv) as work:
         configure_ray(settings.address)
-        from sweep.execution.executor import Work, execute
+        from sweep.execution.executor import execute
         from sweep.execution.progress import display_for
+        from sweep.execution.work import Work
         from sweep.keeping import Keeper
         from tests.sweep.execution.canned import train_nothing
 
@@ -36,12 +37,11 @@ def sweep_nothing(faces: Path, folder: Path) -> None:
             trials=work.plan.to_run,
             data=work.data,
             weights={},
-            capacity=work.capacity,
+            packing=work.packing,
             device="cpu",
-            address="local",
             save_models="none",
         )
-        display = display_for(Console(quiet=True), len(work.plan.to_run), work.capacity.trials_at_once)
+        display = display_for(Console(quiet=True), len(work.plan.to_run), work.packing.trials_at_once)
         execute(to_do, Keeper(folder, "none", []).keep, display, work.repeat_command, run=train_nothing)
 
 

@@ -1,11 +1,16 @@
 """A `run` that trains nothing: what is left is the orchestration. Workers import it by this module's name."""
 
 import os
+import signal
+import sys
+import threading
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import timm  # noqa: F401  a real trial's process has these loaded
+import torch
 import torchvision  # noqa: F401
 
 from animefer_core.metrics import evaluate
@@ -55,12 +60,68 @@ def lose_process_after_an_epoch(config, *args, checkpoints, **options):
     """Lose the process once the first epoch is kept; say of the second try what it began with."""
     state = checkpoints.load()
     if state is None:
-        logits = np.zeros((2, 2), np.float32)
-        one = {"history": [{"epoch": 1}], "best_loss": 1.0, "best_epoch": 1, "best_logits": logits, "resumed_after": []}
-        checkpoints.offer(lambda: EpochState(**one, best={}, ever_trained=set(), model={}, adamw={}))
+        checkpoints.offer(partial(_after, [{"epoch": 1}]))
         os._exit(1)
     record = train_nothing(config, *args, **options)
     return replace(record, environment={"began_after": len(state.history)})
+
+
+def print_and_fail(config, *_, **__):
+    print("the weather is fine")
+    print("but the moon", file=sys.stderr)
+    raise ValueError(f"seed {config.seed} is in the way")
+
+
+def hang_on_seed_1(config, *args, **options):
+    """Wait for something that does not come, as a deadlock does."""
+    if config.seed == 1:
+        threading.Event().wait()
+    return train_nothing(config, *args, **options)
+
+
+def freeze_on_seed_1(config, *args, **options):
+    """Stop the process itself, so that it answers nobody."""
+    if config.seed == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return train_nothing(config, *args, **options)
+
+
+def fit_only_alone(config, *args, shared_device, **options):
+    """Need more than half of a card."""
+    if shared_device:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    return train_nothing(config, *args, **options)
+
+
+def never_fit(*_, **__):
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def lose_the_model(config, *args, **options):
+    """End the process once the record is on its way, but before the driver can ask for the model."""
+    record = train_nothing(config, *args, **options)
+    threading.Timer(0.3, os._exit, [1]).start()
+    return record
+
+
+def go_on_and_on(config, *args, checkpoints, on_epoch, **options):
+    """Report an epoch and offer its state ten times a second, for ever; on a second try say what it began with."""
+    state = checkpoints.load()
+    if state is not None:
+        record = train_nothing(config, *args, on_epoch=on_epoch, **options)
+        return replace(record, environment={"began_after": len(state.history)})
+    history = []
+    while True:
+        history.append({"epoch": len(history) + 1, "validation_loss": 1.0, "validation_accuracy": 0.5})
+        checkpoints.offer(partial(_after, history))
+        on_epoch(history[-1])
+        threading.Event().wait(0.1)
+
+
+def _after(history):
+    logits = np.zeros((2, 2), np.float32)
+    counts = {"best_loss": 1.0, "best_epoch": 1, "best_logits": logits, "resumed_after": []}
+    return EpochState(history=list(history), best={}, ever_trained=set(), model={}, adamw={}, **counts)
 
 
 def lose_process_on_seed_1(config, *args, **options):

@@ -1,5 +1,6 @@
 """The executor with a real Ray on this machine, and a `run` that trains nothing."""
 
+import errno
 import io
 import os
 import signal
@@ -16,14 +17,22 @@ from rich.console import Console
 from animefer_core.data.pixels import ImageSet
 from animefer_core.record import read_record
 from sweep.checkpoints import Place
-from sweep.execution.executor import SweepStoppedError, Work, execute
-from sweep.execution.packing import Capacity
+from sweep.execution.executor import execute
+from sweep.execution.packing import Node, Packing, Share
 from sweep.execution.progress import display_for
+from sweep.execution.watcher import LOST_PROCESS_RETRIES
+from sweep.execution.work import SweepEndedError, SweepStoppedError, Work
 from sweep.keeping import Keeper
 from sweep.plan import grid
 from sweep.settings import resolve
 from tests.sweep.execution import canned
 from tests.sweep.records import one_split
+
+TWO_AT_ONCE = Packing(
+    nodes=[Node(name="here", cpus=2, memory=8_000_000_000)],
+    threads=1,
+    shares={("resnet18", name): Share(cpus=1) for name in ("linear_probe", "full")},
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +46,7 @@ def data():
 def work_for(data, seeds, *, save_models="none"):
     settings = resolve({"models": "resnet18", "strategies": "linear_probe,full", "seeds": seeds})
     trials = grid(settings, one_split(), weights={"resnet18": "random"}, threads=1)
-    capacity = Capacity(trials_at_once=2, threads=1, gpu_share=0.0)
-    return Work(
-        trials=trials, data=data, weights={}, capacity=capacity, device="cpu", address="local", save_models=save_models
-    )
+    return Work(trials=trials, data=data, weights={}, packing=TWO_AT_ONCE, device="cpu", save_models=save_models)
 
 
 def run(work, folder, function, save_models="none"):
@@ -114,6 +120,130 @@ def test_a_lost_process_goes_on_from_the_epoch_that_was_kept(data, tmp_path):
     records, _ = run(work, tmp_path, canned.lose_process_after_an_epoch)
     assert [(record.status, record.environment) for record in records] == [("completed", {"began_after": 1})] * 2
     assert list((tmp_path / "checkpoints").iterdir()) == [], "the driver deletes it once the record is there"
+
+
+def test_a_failed_trial_is_kept_with_what_it_printed(data, tmp_path):
+    records, _ = run(work_for(data, "1"), tmp_path, canned.print_and_fail)
+    assert [record.error["log"] for record in records] == ["the weather is fine\nbut the moon\n"] * 2
+
+
+def test_a_lost_process_is_told_and_rays_account_is_kept(data, tmp_path, capfd):
+    records, lines = run(work_for(data, "1"), tmp_path, canned.lose_process_on_seed_1)
+    assert lines.count("resnet18/full seed 1 lost its process, and is tried again") == LOST_PROCESS_RETRIES
+    assert {record.error["message"] for record in records} == {
+        "its process was lost 3 times, last with: The actor died unexpectedly before finishing this task"
+    }
+    assert all("Worker exit type: SYSTEM_ERROR" in record.error["log"] for record in records)
+    assert capfd.readouterr() == ("", ""), "the display, here a string, says it; Ray does not"
+
+
+@pytest.mark.parametrize("hang", [canned.hang_on_seed_1, canned.freeze_on_seed_1])
+def test_a_trial_that_hangs_is_given_up_once_and_the_rest_goes_on(data, tmp_path, hang):
+    work = replace(work_for(data, "1,2"), trial_timeout=0.15)
+    records, lines = run(work, tmp_path, hang)
+    assert {(record.seed, record.status) for record in records} == {(1, "failed"), (2, "completed")}
+    assert {record.error.get("type") for record in records if record.seed == 1} == {"TrialTimeoutError"}
+    assert sum("had not ended after --trial-timeout 0.15 minutes" in line for line in lines) == 2
+    assert not any("tried again" in line for line in lines)
+
+
+HALVES = Packing(
+    nodes=[Node(name="box", cpus=2, memory=8_000_000_000, gpus=1, gpu_bytes=8_000_000_000)],
+    threads=1,
+    shares={("resnet18", name): Share(cpus=1, gpu=0.5) for name in ("linear_probe", "full")},
+)
+"""A card that is only believed in: Ray counts it, and nothing here uses it."""
+
+
+def test_what_runs_out_of_a_cards_memory_is_tried_again_alone(data, tmp_path):
+    records, lines = run(replace(work_for(data, "1,2"), packing=HALVES), tmp_path, canned.fit_only_alone)
+    assert [(record.status, record.environment["alone_after_out_of_memory"]) for record in records] == [
+        ("completed", True)
+    ] * 4
+    assert sum("ran out of its card's memory" in line for line in lines) == 4
+
+
+def test_what_does_not_fit_alone_either_fails(data, tmp_path):
+    work = replace(work_for(data, "1"), packing=HALVES)
+    records, _ = run(work, tmp_path, canned.never_fit)
+    assert [(record.status, record.error["type"]) for record in records] == [("failed", "OutOfMemoryError")] * 2
+
+
+def test_a_record_outlives_its_lost_model(data, tmp_path, monkeypatch):
+    """The driver comes for the model when its process is gone."""
+    work = work_for(data, "1", save_models="all")
+    work = replace(work, trials=work.trials[:1])
+
+    class Late(Keeper):
+        def keep(self, record, state):
+            threading.Event().wait(2)
+            super().keep(record, state)
+
+    output = io.StringIO()
+    display = display_for(Console(file=output, width=200), 1, 1)
+    execute(work, Late(tmp_path, "all", []).keep, display, str, run=canned.lose_the_model)
+    (path,) = tmp_path.glob("trials/*/record.json")
+    assert read_record(path.parent).status == "completed"
+    assert "is finished; its model was lost with its process" in output.getvalue()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_schedulers_signal_has_running_trials_keep_their_epoch(data, tmp_path, number):
+    place = Place(where=str(tmp_path / "checkpoints"), minutes=5)
+    work = replace(work_for(data, "1"), checkpoints=place)
+    timer = threading.Timer(0, _signal_when, [lambda: _epochs(output) >= 2, number])
+    output = []
+    display = display_for(Console(file=io.StringIO()), 2, 2)
+    display.epoch = lambda config, entry: output.append((config.trial_id, entry["epoch"]))
+    timer.start()
+    with pytest.raises(SweepEndedError, match=number.name):
+        execute(work, Keeper(tmp_path, "none", [], place).keep, display, str, run=canned.go_on_and_on)
+    timer.join()
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").glob("*.safetensors"))
+    assert kept == sorted(f"{config.trial_id}.safetensors" for config in work.trials)
+    records, _ = run(work, tmp_path, canned.go_on_and_on)
+    assert all(record.environment["began_after"] >= 2 for record in records)
+
+
+def _epochs(output):
+    return min((sum(trial == other for other, _ in output) for trial, _ in output), default=0) if len(output) > 3 else 0
+
+
+def _signal_when(true, number):
+    while not true():
+        threading.Event().wait(0.05)
+    os.kill(os.getpid(), number)
+
+
+def test_a_second_signal_does_not_wait(data, tmp_path):
+    """Trials that report nothing keep nothing; the first signal alone would wait for them."""
+    work = replace(work_for(data, "1"), checkpoints=Place(where=str(tmp_path / "checkpoints"), minutes=5))
+    started = threading.Event()
+    display = display_for(Console(file=io.StringIO()), 2, 2)
+    display.started = lambda config: started.set()
+
+    def twice():
+        started.wait()
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+            threading.Event().wait(0.5)
+
+    thread = threading.Thread(target=twice)
+    thread.start()
+    with pytest.raises(SweepEndedError):
+        execute(work, Keeper(tmp_path, "none", []).keep, display, str, run=canned.hang_on_seed_1)
+    thread.join()
+
+
+def test_a_record_that_cannot_be_written_stops_the_sweep_in_one_sentence(data, tmp_path):
+    work = work_for(data, "1,2,3")
+    display = display_for(Console(file=io.StringIO()), 6, 2)
+
+    def full(record, state):
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path))
+
+    with pytest.raises(SweepStoppedError, match=r"record of resnet18/\w+ seed 1 could not be written \(No space left"):
+        execute(work, full, display, str, run=canned.train_nothing)
 
 
 def test_interrupt_stops_and_keeps_what_is_finished(data, tmp_path):

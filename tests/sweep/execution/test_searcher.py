@@ -8,10 +8,11 @@ import pytest
 from rich.console import Console
 
 from animefer_core.data.pixels import ImageSet, without_test
-from sweep.execution.executor import Work, execute
-from sweep.execution.packing import Capacity
+from sweep.execution.executor import execute
+from sweep.execution.packing import Node, Packing, Share
 from sweep.execution.progress import display_for
 from sweep.execution.searcher import Halving, validated
+from sweep.execution.work import Work
 from sweep.search.ledger import Ledger
 from tests.sweep.execution import canned
 from tests.sweep.search.candidates import finished, searches, settings_of
@@ -28,10 +29,12 @@ def data():
 
 def run(ledger, data, function):
     to_run = [config for search in ledger.searches for config in search.trials if not ledger.is_final(config.trial_id)]
-    capacity = Capacity(trials_at_once=2, threads=1, gpu_share=0.0)
-    work = Work(
-        trials=to_run, data=data, weights={}, capacity=capacity, device="cpu", address="local", save_models="none"
+    packing = Packing(
+        nodes=[Node(name="here", cpus=2, memory=8_000_000_000)],
+        threads=1,
+        shares={(model, "full"): Share(cpus=1) for model in ("resnet18", "vit_s_16")},
     )
+    work = Work(trials=to_run, data=data, weights={}, packing=packing, device="cpu", save_models="none")
     output = io.StringIO()
     display = display_for(Console(file=output, width=200), len(to_run), 2)
     execute(work, ledger.keep, display, lambda config: "repeat", run=function, scheduler=Halving(ledger))

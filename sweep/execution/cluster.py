@@ -1,0 +1,143 @@
+"""Joining a Ray cluster, and what its machines are: their CPUs, memory and cards, and whether they can run trials."""
+
+import contextlib
+import importlib.metadata
+import logging
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from animefer_core.errors import InputError
+from sweep.execution.packing import Node
+from sweep.settings import AUTO
+
+QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+REACH_SECONDS = 10
+PROBE_SECONDS = 120
+EQUAL = {"animefer": 3, "torch": 2, "torchvision": 2, "timm": 2}
+"""Packages that must be the same on all machines -> how many parts of their versions."""
+
+
+@contextlib.contextmanager
+def joined(address: str, device: str) -> Iterator[tuple[Node, ...]]:
+    """Join the cluster at "auto" or HOST:PORT, and give its machines; `configure_ray` has been called.
+
+    Cards count where `device` uses them.
+
+    Raises InputError where no cluster answers or lets us in, and where one of its machines could not run a trial as
+    this one would.
+    """
+    _reach(address)
+    try:
+        ray.init(address=address, **QUIET)
+    except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
+        raise InputError(f"--address {address}: {_why(error)}") from error
+    try:
+        yield tuple(_machines(address, on_cards=device != "cpu"))
+    finally:
+        ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Knock before Ray does, which tries for longer and says more."""
+    if address == AUTO:
+        return
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
+    except OSError as error:
+        raise InputError(
+            f"--address {address}: nothing answers there ({error.strerror or error}); start the cluster's head by "
+            f"`ray start --head --port={port}`, or leave --address and RAY_ADDRESS out to use this machine."
+        ) from error
+
+
+def _why(error: Exception) -> str:
+    """Return why Ray refused, and what to do, from what it raised."""
+    text = " ".join(str(error).split())
+    if "ersion mismatch" in text:
+        return (
+            f"the cluster runs another Ray or Python ({text.rstrip('.')}); install the same on every machine, this one "
+            "included."
+        )
+    if isinstance(error, ray.exceptions.AuthenticationError) or "nauthenticated" in text or "AuthToken" in text:
+        return (
+            "the cluster demands a token, and the one given here is missing or wrong; set RAY_AUTH_MODE=token and "
+            "RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) as on its head."
+        )
+    return f"no Ray cluster can be used there ({text[:200].rstrip('.')}); see `ray status --address HOST:PORT`."
+
+
+def alive() -> list[dict[str, Any]]:
+    """Return what Ray tells of each machine that is up."""
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def _machines(address: str, *, on_cards: bool) -> Iterator[Node]:
+    found = [node for node in alive() if node["Resources"].get("CPU", 0) >= 1]
+    if not found:
+        raise InputError(
+            f"--address {address}: no machine there has a CPU for trials; add one by `ray start --address=...`."
+        )
+    own = _versions()
+    cards = [int(node["Resources"].get("GPU", 0)) if on_cards else 0 for node in found]
+    probes = [_probe(node, has_card=count > 0) for node, count in zip(found, cards, strict=True)]
+    for node, gpus, probe in zip(found, cards, probes, strict=True):
+        name, resources = node["NodeManagerAddress"], node["Resources"]
+        try:
+            versions, gpu_bytes = ray.get(probe, timeout=PROBE_SECONDS)
+        except ray.exceptions.GetTimeoutError as error:
+            raise InputError(
+                f"--address {address}: {name} has not answered within {PROBE_SECONDS} s; where other work has "
+                "taken all of its cards, wait for it."
+            ) from error
+        except (ray.exceptions.RayError, ImportError) as error:
+            reason = " ".join(str(error).strip().splitlines()[-1:])[:200]
+            raise InputError(
+                f"--address {address}: {name} cannot run trials ({reason}); install animefer and the same Python there."
+            ) from error
+        for package, parts in EQUAL.items():
+            here, there = (which[package].split(".")[:parts] for which in (own, versions))
+            if here != there:
+                raise InputError(
+                    f"--address {address}: {name} has {package} {versions[package]}, and this machine {own[package]}; "
+                    "install the same on every machine."
+                )
+        if gpus and not gpu_bytes:
+            raise InputError(
+                f"--address {address}: {name} has {gpus} GPUs that its torch cannot use; install a torch that "
+                "was built for them and their driver, or say --device cpu."
+            )
+        yield Node(
+            name=name,
+            cpus=int(resources["CPU"]),
+            memory=int(resources.get("memory", 0)),
+            gpus=gpus,
+            gpu_bytes=gpu_bytes,
+        )
+
+
+def _probe(node: dict[str, Any], *, has_card: bool) -> Any:
+    """Have a machine tell of itself; returns a reference to what `_tell` returns."""
+    there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+    # A little of one card lets the process see it.
+    gpu = 0.01 if has_card else 0
+    return (
+        ray.remote(_tell).options(num_cpus=0, num_gpus=gpu, max_retries=0, scheduling_strategy=there).remote(has_card)
+    )
+
+
+def _tell(has_card: bool) -> tuple[dict[str, str], int]:
+    """Return the versions of what decides a trial's numbers, and the memory of this process's card in bytes."""
+    if not has_card:
+        return _versions(), 0
+    import torch
+
+    return _versions(), torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else 0
+
+
+def _versions() -> dict[str, str]:
+    return {package: importlib.metadata.version(package) for package in EQUAL}
