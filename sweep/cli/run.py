@@ -14,6 +14,7 @@ from animefer_core.models.zoo import build
 from animefer_core.training.timeline import explain
 from animefer_core.trial import failed_record, run_trial
 from sweep.execution.environment import configure_ray
+from sweep.execution.loggers import check_installed, logged
 from sweep.folder import EARLIER, find_records, move_aside
 from sweep.keeping import Keeper
 from sweep.prepare import Prepared, prepared
@@ -25,6 +26,7 @@ def run_sweep(given: Mapping[str, Any], *, dry_run: bool) -> int:
     """Run a sweep and return its exit code: 0 all trials have records, 1 some failed or it was stopped."""
     console = Console(stderr=True)
     settings = resolve(given)
+    check_installed(settings.logger)
     if settings.data == DEMO:
         console.print(
             f"Drawn faces, preset {settings.preset} (name your own images by --data FOLDER).", highlight=False
@@ -76,7 +78,13 @@ def _execute(console: Console, work: Prepared) -> type[BaseException] | None:
         checkpoints=work.checkpoints,
     )
     keeper = Keeper(settings.out, settings.save_models, work.records, work.checkpoints)
-    display = display_for(console, len(work.plan.to_run), work.capacity.trials_at_once)
+    display = logged(
+        display_for(console, len(work.plan.to_run), work.capacity.trials_at_once),
+        settings.logger,
+        settings.out,
+        work.plan.trials,
+        lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True),
+    )
     try:
         execute(to_do, keeper.keep, display, work.repeat_command)
     except SweepStoppedError as error:
