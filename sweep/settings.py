@@ -90,6 +90,8 @@ class Settings:
     """Drawn faces a class."""
     extra_views: bool = True
     """Whether trials meet the test images altered as well; changes no other number of theirs."""
+    logger: tuple[str, ...] = ()
+    """Where epochs and results are logged beside the records."""
 
     @property
     def own_strategies(self) -> dict[str, Strategy]:
@@ -101,7 +103,7 @@ class Settings:
         leave_out = {"known_strategies", "searched", "out", "address"}
         # Any machine has an "auto"; a device that was asked for by name is part of what ran.
         leave_out |= {"device"} if self.device == AUTO else set()
-        leave_out |= {name for name in ("splits", "vary") if getattr(self, name) == getattr(Settings, name)}
+        leave_out |= {name for name in ("splits", "vary", "logger") if getattr(self, name) == getattr(Settings, name)}
         values = {name: value for name, value in vars(self).items() if name not in leave_out and value is not None}
         values = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
         own = {
@@ -131,8 +133,9 @@ ONE_OF: Mapping[str, str] = {"model": "models", "strategy": "strategies", "seed"
 VARIED = ("init", "order", "augmentation", "split")
 EXCLUSIVE = (("folds", "splits"), ("folds", "vary"), ("splits", "vary"))
 """Options of which one call takes one."""
+LOGGERS = ("tensorboard", "mlflow", "wandb")
 CHECKPOINTS = "checkpoints"
-RESULT_FOLDERS = ("trials", "tables", "damaged", "earlier", CHECKPOINTS)
+RESULT_FOLDERS = ("trials", "tables", "damaged", "earlier", CHECKPOINTS, "tensorboard", "mlruns", "wandb")
 """Folders in a results folder that a sweep writes into."""
 
 
@@ -452,5 +455,6 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "test_share": _share,
     "per_class": _integer,
     "extra_views": _truth,
+    "logger": _several(_one_of(*LOGGERS)),
 }
 """Option -> its check: returns the value in its field's type, or raises ValueError with the middle of a sentence."""

@@ -89,6 +89,7 @@ def sweep(
     train_fraction: options.TrainFraction = None,
     per_class: options.PerClass = None,
     extra_views: options.ExtraViews = None,
+    logger: options.Logger = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be trained, and train nothing.")] = False,
 ) -> None:
     """Train every model under every strategy with every seed, and write the robustness report.
@@ -140,6 +141,7 @@ def search(
     validation_share: options.ValidationShare = None,
     test_share: options.TestShare = None,
     per_class: options.PerClass = None,
+    logger: options.Logger = None,
 ) -> None:
     """Try the same number of candidates for every model and strategy, and write the best as strategies for --config.
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sweep.settings import PRESETS, VARIED, Settings
+from sweep.settings import LOGGERS, PRESETS, VARIED, Settings
 
 
 def default(name: str) -> str:
@@ -221,5 +221,13 @@ ExtraViews = Annotated[
     typer.Option(
         "--extra-views/--no-extra-views",
         help="Meet the test images in grey, as JPEG of quality 30 and mirrored, too.  [default: extra-views]",
+    ),
+]
+Logger = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B",
+        help=f"Log epochs and results to {', '.join(LOGGERS)}, too, a run a trial; into DIR, unless "
+        "MLFLOW_TRACKING_URI, WANDB_MODE or WANDB_DIR say otherwise.  [default: none]",
     ),
 ]

@@ -15,6 +15,7 @@ from animefer_core.training.timeline import explain
 from animefer_core.trial import failed_record, run_trial
 from sweep.execution.environment import configure_ray
 from sweep.execution.last_words import last_words
+from sweep.execution.loggers import check_installed, logged
 from sweep.folder import EARLIER, find_records, move_aside
 from sweep.keeping import Keeper
 from sweep.prepare import Prepared, prepared
@@ -26,6 +27,7 @@ def run_sweep(given: Mapping[str, Any], *, dry_run: bool) -> int:
     """Run a sweep and return its exit code: 0 all trials have records, 1 some failed or it was stopped."""
     console = Console(stderr=True)
     settings = resolve(given)
+    check_installed(settings.logger)
     if settings.data == DEMO:
         console.print(
             f"Drawn faces, preset {settings.preset} (name your own images by --data FOLDER).", highlight=False
@@ -75,7 +77,13 @@ def _execute(console: Console, work: Prepared) -> str | None:
         trial_timeout=settings.trial_timeout,
     )
     keeper = Keeper(settings.out, settings.save_models, work.records, work.checkpoints)
-    display = display_for(console, len(work.plan.to_run), work.packing.trials_at_once)
+    display = logged(
+        display_for(console, len(work.plan.to_run), work.packing.trials_at_once),
+        settings.logger,
+        settings.out,
+        work.plan.trials,
+        lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True),
+    )
     try:
         execute(to_do, keeper.keep, display, work.repeat_command)
     except SweepStoppedError as error:

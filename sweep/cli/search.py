@@ -14,6 +14,7 @@ from animefer_core.errors import InputError
 from animefer_core.models.zoo import build
 from animefer_core.trial import versions
 from sweep.execution.environment import configure_ray
+from sweep.execution.loggers import check_installed, logged
 from sweep.prepare import Prepared, prepared
 from sweep.search.ledger import Ledger
 from sweep.search.searches import check_request, divided_for, searches_for
@@ -26,6 +27,7 @@ def run_search(given: Mapping[str, Any], *, budget: str, search_seeds: str) -> i
     """Run a search and return its exit code: 0 every model and strategy has a winner, 1 one has not, or it stopped."""
     console = Console(stderr=True)
     settings = resolve(given, kind="-search")
+    check_installed(settings.logger)
     tried, own_seeds = _checked("budget", "per_class", budget), _checked("search-seeds", "seeds", search_seeds)
     check_search_seeds(own_seeds, settings.seeds)
     check_request(settings, tried)
@@ -67,8 +69,15 @@ def _execute(console: Console, work: Prepared, ledger: Ledger) -> str:
         packing=work.packing,
         device=settings.device,
         save_models="none",
+        trial_timeout=settings.trial_timeout,
     )
-    display = display_for(console, len(to_run), work.packing.trials_at_once)
+    display = logged(
+        display_for(console, len(to_run), work.packing.trials_at_once),
+        settings.logger,
+        settings.out,
+        trials,
+        lambda line: _say(console, line),
+    )
     command = f"animefer {shlex.join(sys.argv[1:])}"
     try:
         execute(to_do, ledger.keep, display, lambda _: command, run=validated, scheduler=Halving(ledger))

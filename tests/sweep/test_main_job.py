@@ -13,6 +13,7 @@ import pytest
 
 from animefer_core.record import read_record
 from tests.sweep.cli.test_main import animefer
+from tests.sweep.execution.logged import tensorboard_runs
 from tests.to_the_bit import numbers
 
 SETTINGS = [
@@ -37,7 +38,7 @@ def written_at(folder):
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweep") / "out"
-    result = animefer("sweep", *SETTINGS, "--seeds", "1,2", "--out", folder)
+    result = animefer("sweep", *SETTINGS, "--seeds", "1,2", "--logger", "tensorboard", "--out", folder)
     assert result.returncode == 0, result.stderr
     return folder, result
 
@@ -51,6 +52,16 @@ def test_a_sweep_leaves_records_tables_and_a_report(swept):
     with (folder / "tables" / "summary.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["n_seeds"], row["n_planned"]) for row in rows] == [("2", "2")] * 4
+
+
+def test_a_sweep_is_logged_where_it_was_asked_for(swept):
+    folder, _ = swept
+    named = {f"{record.model}/{record.strategy} seed {record.seed}": record for record in records(folder).values()}
+    runs = tensorboard_runs(folder / "tensorboard")
+    assert set(runs) == set(named)
+    for name, record in named.items():
+        assert len(runs[name].values["epoch/validation_loss"]) == record.epochs_run
+        assert runs[name].values["test/accuracy"] == [(record.epochs_run, pytest.approx(record.test["accuracy"]))]
 
 
 def test_the_same_command_again_trains_nothing_and_a_new_seed_only_itself(swept):

@@ -79,9 +79,11 @@ def test_storage_that_cannot_be_written_is_refused(settings, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_storage_and_determinism_change_no_trials_id(settings, tmp_path):
+def test_storage_determinism_and_loggers_change_no_trials_id(settings, tmp_path):
     usual = call(settings(), dry_run=True)
-    other = call(settings(storage=str(tmp_path), checkpoint_minutes="0", deterministic=True), dry_run=True)
+    other = call(
+        settings(storage=str(tmp_path), checkpoint_minutes="0", deterministic=True, logger="mlflow"), dry_run=True
+    )
     assert usual.plan.trials == other.plan.trials
 
 

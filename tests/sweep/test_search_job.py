@@ -8,6 +8,7 @@ import pytest
 from animefer_core.record import read_record
 from sweep.settings import resolve
 from tests.sweep.cli.test_main import animefer
+from tests.sweep.execution.logged import tensorboard_runs
 from tests.sweep.report.test_page import words
 
 SETTINGS = ["--preset", "quick", "--per-class", 12, "--epochs", 4, "--threads", 1]
@@ -18,7 +19,7 @@ NAMES = [f"progressive_tuned_{model}" for model in ("resnet18", "vit_tiny_patch1
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
     folder = tmp_path_factory.mktemp("search") / "found"
-    result = animefer("search", *SETTINGS, *MODELS, "--budget", 4, "--out", folder)
+    result = animefer("search", *SETTINGS, *MODELS, "--budget", 4, "--logger", "tensorboard", "--out", folder)
     assert result.returncode == 0, result.stderr
     return folder, result
 
@@ -42,6 +43,20 @@ def test_every_candidate_was_tried_and_a_line_tells_of_it(searched):
         f"[{number}/8" for number in range(1, 9)
     ]
     assert "without the 24 test images" in result.stderr
+
+
+def test_a_candidates_run_tells_whether_it_was_stopped(searched):
+    folder, _ = searched
+    trials = json.loads((folder / "search.json").read_text())["trials"]
+    runs = {run.filters["trial_id"]: run for run in tensorboard_runs(folder / "tensorboard").values()}
+    statuses = {"finished": "completed", "stopped": "stopped"}
+    assert {name: run.status for name, run in runs.items()} == {
+        name: statuses[each["outcome"]] for name, each in trials.items()
+    }
+    for name, run in runs.items():
+        losses = [value for _, value in run.values["epoch/validation_loss"]]
+        assert losses == pytest.approx(trials[name]["validation_losses"])
+        assert not any(measure.startswith("test") for measure in run.values)
 
 
 def test_a_search_never_ends_below_its_start(searched):

@@ -50,6 +50,12 @@ def test_every_option_has_its_check():
     assert set(CHECKS) == {field.name for field in fields(Settings)} - {"known_strategies", "searched"}
 
 
+def test_loggers_are_kept_in_the_file_that_repeats_the_sweep(tmp_path):
+    file = written(tmp_path, resolve({"logger": "wandb,mlflow"}).to_toml())
+    assert resolve({"config": file}).logger == ("wandb", "mlflow")
+    assert "logger" not in resolve({}).to_toml()
+
+
 @pytest.mark.parametrize("name", ["data", "out", "weights_dir", "storage"])
 def test_a_folder_is_the_same_from_anywhere(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
@@ -161,6 +167,8 @@ def test_images_beside_the_results_are_allowed(tmp_path, data, out):
         ({"weights_dir": "\udcff"}, ["--weights-dir", "no Unicode"]),
         ({"out": "~nobody-of-that-name/x"}, ["--out", "home"]),
         ({"validation_share": "auto"}, ["--validation-share", "auto"]),
+        ({"logger": "mlflow,tensorbord"}, ["--logger", "'tensorbord'", "tensorboard"]),
+        ({"logger": "wandb,wandb"}, ["--logger", "wandb is given twice"]),
     ],
 )
 def test_a_bad_option_is_named(options, words):
@@ -192,6 +200,7 @@ def test_a_bad_option_is_named(options, words):
         ("storage = 5", ["storage: 5"]),
         ("deterministic = 1", ["deterministic: 1"]),
         ("test_share = nan", ["test_share: nan"]),
+        ("logger = ['mlfow']", ["logger: 'mlfow'", "mlflow"]),
         ("out = 5", ["out: 5"]),
         ("data = 5", ["data: 5"]),
         ("preset = []", ["preset: []"]),

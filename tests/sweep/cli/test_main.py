@@ -23,16 +23,16 @@ from tests.sweep.records import Plan, plant
 
 OPTIONS = {
     "sweep": """address allow-duplicates checkpoint-minutes config data deterministic device dry-run epochs extra-views
-        fit folds frozen-norm gpu-share image-size models no-extra-views no-pretrained normalisation out per-class
-        precision preset pretrained save-models seeds skip-bad splits storage strategies test-share threads
-        train-fraction validation-share vary weights-dir""",
+        fit folds frozen-norm gpu-share image-size logger models no-extra-views no-pretrained normalisation out
+        per-class precision preset pretrained save-models seeds skip-bad splits storage strategies test-share threads
+        train-fraction trial-timeout validation-share vary weights-dir""",
     "trial": """again allow-duplicates checkpoint-minutes config data deterministic device epochs extra-views fit folds
         frozen-norm image-size model no-extra-views no-pretrained normalisation out per-class precision preset
         pretrained save-models seed skip-bad splits storage strategy test-share threads train-fraction validation-share
         vary weights-dir""",
-    "search": """address allow-duplicates budget config data device epochs fit frozen-norm gpu-share image-size models
-        no-pretrained normalisation out per-class precision preset pretrained search-seeds seeds skip-bad strategies
-        test-share threads validation-share weights-dir""",
+    "search": """address allow-duplicates budget config data device epochs fit frozen-norm gpu-share image-size logger
+        models no-pretrained normalisation out per-class precision preset pretrained search-seeds seeds skip-bad
+        strategies test-share threads trial-timeout validation-share weights-dir""",
     "plan": "config epochs explain image-size preset",
     "report": "format",
     "status": "",

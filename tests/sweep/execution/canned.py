@@ -48,6 +48,24 @@ def train_nothing(config, data, weights, *, device, on_epoch, keep_state, extra_
     )
 
 
+def train_and_tell(config, *args, on_epoch, **options):
+    """Report three epochs that differ, and keep them in the record."""
+    history = [
+        {"epoch": epoch, "validation_loss": config.seed + 1 / epoch, "validation_accuracy": epoch / 8}
+        for epoch in range(1, 4)
+    ]
+    for entry in history:
+        on_epoch(entry)
+    return replace(train_nothing(config, *args, on_epoch=lambda _: None, **options), history=history)
+
+
+def tell_but_fail_on_seed_1(config, *args, **options):
+    record = train_and_tell(config, *args, **options)
+    if config.seed == 1:
+        raise ValueError("the moon is in the way")
+    return record
+
+
 def fail_always(config, *_, **__):
     raise ValueError("the moon is in the way")
 

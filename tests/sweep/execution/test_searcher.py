@@ -32,7 +32,7 @@ def run(ledger, data, function):
     packing = Packing(
         nodes=[Node(name="here", cpus=2, memory=8_000_000_000)],
         threads=1,
-        shares={(model, "full"): Share(cpus=1) for model in ("resnet18", "vit_s_16")},
+        shares={(model, "full"): Share(cpus=1) for model in {config.model for config in to_run}},
     )
     work = Work(trials=to_run, data=data, weights={}, packing=packing, device="cpu", save_models="none")
     output = io.StringIO()

@@ -47,6 +47,7 @@ class TwoNodes:
     worker: str = f"afw{os.getpid()}"
     temporary: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="af", dir="/tmp")))
     address: str = f"{HEAD}:{PORT}"
+    drivers: list["subprocess.Popen[str]"] = field(default_factory=list)
 
     def start(self) -> None:
         """Join two namespaces, and start a node in each."""
@@ -82,16 +83,24 @@ class TwoNodes:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
-    def drive(self, arguments: list[str], **options: object) -> "subprocess.Popen[str]":
+    def lose_cluster(self) -> None:
+        """Kill every node but what `drive` has started."""
+        drivers = [process.pid for process in self.drivers]
+        spared = {pid for pid in self.pids(self.head) if pid in drivers or _parent_of(pid) in drivers}
+        self.kill(self.worker)
+        self.kill(self.head, but=tuple(spared))
+
+    def drive(self, arguments: list[str]) -> "subprocess.Popen[str]":
         """Start `animefer` on the head, with nothing of Ray's but its address in the environment."""
-        return subprocess.Popen(
+        driver = subprocess.Popen(
             ["ip", "netns", "exec", self.head, sys.executable, "-m", "sweep.cli.main", *arguments],
             env=self.environment | {"RAY_ADDRESS": self.address},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            **options,
         )
+        self.drivers.append(driver)
+        return driver
 
     def stop(self) -> None:
         """Kill what is left, and take the namespaces away."""
@@ -111,6 +120,12 @@ class TwoNodes:
             capture_output=True,
             timeout=120,
         )
+
+
+def _parent_of(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
+    return 0
 
 
 def _ip(*arguments: str, check: bool = True) -> None:
