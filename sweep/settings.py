@@ -326,7 +326,9 @@ def _data(value: Any) -> str:
 def _address(value: Any) -> str:
     address = _text(value)
     if address.startswith("ray://"):
-        raise ValueError(f"{address} is a Ray Client's, which is not supported; submit the sweep as a job there")
+        raise ValueError(
+            f"{address} is a Ray Client's, which is not supported; submit the sweep as a job: animefer submit"
+        )
     return address
 
 
