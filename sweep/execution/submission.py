@@ -1,6 +1,6 @@
 """A sweep on a cluster that is far from here: the same command as a Ray job on the head, where animefer is installed.
 
-Nothing is uploaded: paths are those of the head. Ray gives the job its cluster's address, which the sweep joins.
+Nothing is uploaded: paths are those of the head.
 """
 
 import asyncio
@@ -20,6 +20,10 @@ COMMANDS = ("sweep", "search")
 FOLDERS = ("--out", "--data", "--config", "--weights-dir")
 """Options that name files; on the head, where nobody knows what a relative path is relative to."""
 BAD_INPUT = 2
+STOP_SECONDS = 60
+"""How long a job that is stopped may take to save where it stands; Ray would kill it after 3 s."""
+ENVIRONMENT = {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}
+"""All that goes with the command; Ray itself gives the job its cluster's address."""
 NOT_FOUND = 127
 """A shell's exit code for a command that it does not find."""
 POLL_SECONDS = 1.0
@@ -34,7 +38,7 @@ def submit(address: str, command: Sequence[str], *, wait: bool, say: Callable[[s
     entrypoint = entrypoint_of(command)
     client = _client(address)
     try:
-        job = str(client.submit_job(entrypoint=entrypoint))
+        job = str(client.submit_job(entrypoint=entrypoint, runtime_env={"env_vars": ENVIRONMENT}))
     except RuntimeError as error:
         raise InputError(f"--address {address}: the job was not taken there ({_first_line(error)}).") from error
     say(job)

@@ -56,7 +56,9 @@ def submitted(monkeypatch, client, *, wait=True):
 def test_the_job_is_the_sweeps_command_line_and_nothing_is_uploaded(monkeypatch):
     client = Client()
     submitted(monkeypatch, client)
-    assert client.submitted == [{"entrypoint": "animefer sweep --data /images --out /results"}]
+    (job,) = client.submitted
+    assert job["entrypoint"] == "animefer sweep --data /images --out /results"
+    assert list(job["runtime_env"]) == ["env_vars"]
 
 
 def test_words_with_spaces_stay_one_word():
@@ -246,6 +248,33 @@ def test_what_the_sweep_refuses_on_the_head_exits_2_here(head, tmp_path):
     command = ("submit", "--address", address, "--wait", "--", "sweep", "--data", "/nowhere", "--out", tmp_path / "out")
     refused = animefer(*command, home=tmp_path, RAY_AUTH_TOKEN_PATH=str(token))
     assert (refused.returncode, "/nowhere does not exist" in refused.stdout) == (2, True), refused.stderr
+
+
+@needs_the_extra
+def test_a_job_that_is_stopped_may_still_save(head, tmp_path):
+    """With what `submit` sets, and a command that takes longer to end than Ray by itself lets it."""
+    address, token = head
+    program = f"""
+import asyncio
+from ray.job_submission import JobSubmissionClient
+from sweep.execution.submission import ENVIRONMENT
+client = JobSubmissionClient("{address}")
+command = "trap 'sleep 5; echo saved; exit 1' TERM; echo ready; while true; do sleep 0.1; done"
+job = client.submit_job(entrypoint=command, runtime_env={{"env_vars": ENVIRONMENT}})
+async def follow():
+    async for lines in client.tail_job_logs(job):
+        print(lines)
+        if "ready" in lines.splitlines():
+            client.stop_job(job)
+asyncio.run(follow())
+print(client.get_job_status(job))
+"""
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+    for name in ("RAY_AUTH_TOKEN", "RAY_ADDRESS"):
+        environment.pop(name, None)
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
+    assert "saved" in done.stdout.splitlines(), done.stdout + done.stderr
+    assert "STOPPED" in done.stdout
 
 
 @needs_the_extra
