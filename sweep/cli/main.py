@@ -240,6 +240,26 @@ def status(directory: Annotated[Path, typer.Argument(metavar="DIR", help="The re
         typer.echo(line)
 
 
+@app.command(short_help="Run a sweep as a job on a cluster that is far from here.")
+def submit(
+    address: Annotated[
+        str, typer.Option(metavar="URL", help="The dashboard of the cluster's head, as http://HEAD:8265.")
+    ],
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="-- COMMAND", help="sweep or search, with paths on the head.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the log, and exit with the command's code.")] = False,
+) -> None:
+    """Run a sweep as a Ray job on a cluster's head, where animefer, images and results are; nothing is uploaded.
+
+    It goes on when this machine does not. For example:
+    animefer submit --address http://HEAD:8265 -- sweep --data /IMAGES --out /RESULTS
+    """
+    from sweep.execution.submission import submit as submit_job
+
+    raise SystemExit(submit_job(address, command or (), wait=wait, say=typer.echo))
+
+
 @app.command(name="import")
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Predictions as .csv or .parquet, a row an image.")],

@@ -3,6 +3,7 @@
 import os
 import secrets
 import sys
+from pathlib import Path
 
 from sweep.settings import LOCAL
 
@@ -36,3 +37,15 @@ def configure_ray(address: str) -> None:
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.pop("RAY_ADDRESS", None)
+
+
+def configure_client() -> None:
+    """Set the environment for talking to a head's job server: the address is the one typed, a token is brought along.
+
+    Ray's client would let $RAY_ADDRESS win over the address typed, and leaves a token that it has at home.
+    """
+    for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
+        os.environ.pop(name, None)
+    at_hand = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if at_hand or (Path.home() / ".ray" / "auth_token").exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")

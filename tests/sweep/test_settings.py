@@ -157,7 +157,7 @@ def test_images_beside_the_results_are_allowed(tmp_path, data, out):
         ({"checkpoint_minutes": "-1"}, ["--checkpoint-minutes", "-1", "at least 0"]),
         ({"checkpoint_minutes": "inf"}, ["--checkpoint-minutes", "inf"]),
         ({"storage": ""}, ["--storage", "empty"]),
-        ({"address": "ray://head:10001"}, ["--address", "ray://", "job"]),
+        ({"address": "ray://head:10001"}, ["--address", "ray://", "animefer submit"]),
         ({"config": Path("absent.toml")}, ["--config", "absent.toml"]),
         ({"config": ""}, ["--config", "cannot be read"]),
         ({"strategy": "ful"}, ["--strategy:", "'ful'", "full"]),

@@ -36,6 +36,7 @@ OPTIONS = {
     "plan": "config epochs explain image-size preset",
     "report": "format",
     "status": "",
+    "submit": "address wait",
     "import": "out",
     "compare": "",
 }
