@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 HEAD, WORKER = "10.213.77.1", "10.213.77.2"
 PORT = 6399
@@ -90,13 +91,13 @@ class TwoNodes:
         self.kill(self.worker)
         self.kill(self.head, but=tuple(spared))
 
-    def drive(self, arguments: list[str]) -> "subprocess.Popen[str]":
+    def drive(self, arguments: list[str], stderr: "int | TextIO" = subprocess.PIPE) -> "subprocess.Popen[str]":
         """Start `animefer` on the head, with nothing of Ray's but its address in the environment."""
         driver = subprocess.Popen(
             ["ip", "netns", "exec", self.head, sys.executable, "-m", "sweep.cli.main", *arguments],
             env=self.environment | {"RAY_ADDRESS": self.address},
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
         )
         self.drivers.append(driver)
