@@ -25,6 +25,9 @@ class Plan:
     to_run: tuple[TrialConfig, ...]
     """Those without a completed record; failed ones are tried again."""
 
+    failed: int = 0
+    """How many of those have the record of a failure."""
+
     @property
     def present(self) -> int:
         """How many trials have a completed record already."""
@@ -150,4 +153,5 @@ def _arms(settings: Settings, divisions: Divisions) -> Iterator[_Chance]:
 def plan(trials: Sequence[TrialConfig], status: Mapping[str, str]) -> Plan:
     """Return the plan for trials of which some have records; `status` maps trial ids to completed or failed."""
     missing = tuple(config for config in trials if status.get(config.trial_id) != "completed")
-    return Plan(trials=tuple(trials), to_run=missing)
+    failed = sum(status.get(config.trial_id) == "failed" for config in missing)
+    return Plan(trials=tuple(trials), to_run=missing, failed=failed)

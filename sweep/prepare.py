@@ -45,6 +45,8 @@ class Prepared:
     weights: Mapping[str, Weights]
     """Model -> pretrained weights; empty where training starts from random ones."""
     packing: Packing
+    peaks: Mapping[tuple[str, str], int]
+    """(model, strategy) -> the bytes that a trial takes at most of its machine or card, as estimated."""
     plan: Plan
     records: Sequence[TrialRecord]
     """The whole records that the folder holds already."""
@@ -93,7 +95,10 @@ def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | No
         divisions = divide(settings, catalog)
         data = image_set(catalog, pixels, {split for each in divisions.all for split in each.splits})
         weights = _weights(settings, len(catalog.classes))
-        packing = _packing(settings, nodes, len(catalog.classes), one_trial=one_trial)
+        peaks = {
+            each: _peak(settings, *each, len(catalog.classes)) for each in product(settings.models, settings.strategies)
+        }
+        packing = _packing(settings, nodes, peaks, one_trial=one_trial)
         settings = replace(settings, threads=packing.threads)
         digests = {model: weights[model].sha256 if weights else RANDOM_WEIGHTS for model in settings.models}
         trials = grid(settings, divisions, weights=digests, threads=packing.threads)
@@ -127,6 +132,7 @@ def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | No
             data=data,
             weights=weights,
             packing=packing,
+            peaks={name: peak.card if packing.shares[name].gpu else peak.process for name, peak in peaks.items()},
             plan=plan(trials, {record.trial_id: record.status for record in found.records}),
             records=found.records,
             set_aside=found.set_aside,
@@ -211,7 +217,9 @@ def _machines(settings: Settings, *, one_trial: bool) -> Iterator[Sequence[Node]
             yield nodes
 
 
-def _packing(settings: Settings, nodes: Sequence[Node], classes: int, *, one_trial: bool) -> Packing:
+def _packing(
+    settings: Settings, nodes: Sequence[Node], peaks: Mapping[tuple[str, str], Peak], *, one_trial: bool
+) -> Packing:
     """Return how the machines are divided; a folder's trials keep the number of threads that they began with."""
     began_with = results.read_sweep_file(settings.out).get("fingerprint", {}).get("threads")
     threads = settings.threads or began_with
@@ -219,7 +227,7 @@ def _packing(settings: Settings, nodes: Sequence[Node], classes: int, *, one_tri
         threads = threads or available_cores()
     return pack(
         nodes,
-        {each: _peak(settings, *each, classes) for each in product(settings.models, settings.strategies)},
+        peaks,
         threads=threads,
         gpu_share=settings.gpu_share,
         on_cards=not one_trial and any(node.gpus for node in nodes),

@@ -1,5 +1,6 @@
 """The commands: parse, call, print. Everything heavy is imported inside them, so that --help answers at once."""
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,8 @@ from sweep.cli import options
 from sweep.settings import Settings
 
 DEBUG = "--debug"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Of an OSError: the disk or the quota is full, or the disk is read-only."""
 USAGE_ERROR: Any = typer.BadParameter.__base__
 """What Typer raises for a command line that it cannot read; it exports no name for it."""
 
@@ -34,6 +37,12 @@ def main() -> None:
         if DEBUG in sys.argv:
             raise
         typer.echo(_usage(error) if isinstance(error, USAGE_ERROR) else f"animefer: {error}", err=True)
+        raise SystemExit(2) from None
+    except OSError as error:
+        if DEBUG in sys.argv or error.errno not in NO_ROOM:
+            raise
+        what = f"animefer: {error.filename or 'a file'} could not be written ({error.strerror})"
+        typer.echo(f"{what}; make room there or choose another folder, and the same command goes on.", err=True)
         raise SystemExit(2) from None
     raise SystemExit(code)
 
@@ -198,22 +207,29 @@ def trial(
     raise SystemExit(run_one(given, again=again))
 
 
-@app.command(short_help="Print what a strategy would train, and when.")
+@app.command(short_help="Print what a sweep would train and cost, or what one strategy does when.")
+@options.like(sweep, but=("dry_run", "logger"))
 def plan(
     explain: Annotated[
-        tuple[str, str], typer.Option(metavar="MODEL STRATEGY", help="The configuration whose timeline to print.")
-    ],
-    config: options.Config = None,
-    preset: options.Preset = None,
-    image_size: options.ImageSize = None,
-    epochs: options.Epochs = None,
+        tuple[str, str] | None,
+        typer.Option(metavar="MODEL STRATEGY", help="Print the timeline of one configuration instead."),
+    ] = None,
+    **given: Any,
 ) -> None:
-    """Print what trains in which epochs, how many parameters, and at which rates; nothing is trained."""
-    given = {"config": config, "preset": preset or "paper", "image_size": image_size, "epochs": epochs}
+    """Print which trials a sweep with these options would train, how long they take, and whether memory and disk do.
+
+    Nothing is trained but a few steps on noise, for the time. With --explain it prints what one strategy trains in
+    which epochs, how many parameters, and at which rates.
+    """
+    if explain is None:
+        from sweep.cli.foretell import run_plan
+
+        raise SystemExit(run_plan(given))
     model, strategy = explain
     from sweep.cli.run import explained
 
-    for line in explained({**given, "model": model, "strategy": strategy}):
+    one = {"config": given["config"], "preset": given["preset"] or "paper", "image_size": given["image_size"]}
+    for line in explained({**one, "epochs": given["epochs"], "model": model, "strategy": strategy}):
         typer.echo(line)
 
 

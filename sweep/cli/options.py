@@ -3,11 +3,31 @@
 Their values are checked in sweep/settings.py, together with those of a TOML file; here all but the switches are text.
 """
 
+import inspect
+from collections.abc import Callable, Collection
 from typing import Annotated, Any
 
 import typer
 
 from sweep.settings import LOGGERS, PRESETS, VARIED, Settings
+
+Command = Callable[..., None]
+
+
+def like(other: Command, but: Collection[str]) -> Callable[[Command], Command]:
+    """Give a command all options of another one, save a few, beside its own; they reach its **given."""
+
+    def take(command: Command) -> Command:
+        own = inspect.signature(command).parameters
+        inherited = {
+            name: each for name, each in inspect.signature(other).parameters.items() if name not in {*but, *own}
+        }
+        parameters = [each for each in (*inherited.values(), *own.values()) if each.kind is not each.VAR_KEYWORD]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {each.name: each.annotation for each in parameters}
+        return command
+
+    return take
 
 
 def default(name: str) -> str:

@@ -1,5 +1,6 @@
 """What the commands call: each takes parsed options and prints what happened."""
 
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from animefer_core.data.faces import EMOTIONS
 from animefer_core.models.zoo import build
 from animefer_core.training.timeline import explain
 from animefer_core.trial import failed_record, run_trial
+from sweep.cli.foretell import lines
 from sweep.execution.environment import configure_ray
 from sweep.execution.last_words import last_words
 from sweep.execution.loggers import check_installed, logged
@@ -35,16 +37,27 @@ def run_sweep(given: Mapping[str, Any], *, dry_run: bool) -> int:
     with prepared(settings, one_trial=False, command=None if dry_run else sys.argv) as work:
         _announce(console, work)
         if dry_run:
-            for config in work.plan.to_run:
-                console.print(f"would train {config.title}", highlight=False)
+            for line in lines(work, console):
+                console.print(line, highlight=False, markup=False, soft_wrap=True)
             return 0
         with last_words(settings.out):
             ended_by = _execute(console, work) if work.plan.to_run else None
         if ended_by:
             console.print(_ending(ended_by, work), highlight=False, soft_wrap=True)
             return 1
-        page = write_report(settings.out)
+        try:
+            page = write_report(settings.out)
+        except OSError as error:
+            console.print(_no_report(error, settings.out), highlight=False, soft_wrap=True)
+            return 1
     return _conclude(console, work, page)
+
+
+def _no_report(error: OSError, folder: Path) -> str:
+    return (
+        f"All records are kept, but the report could not be written ({error.strerror or error}); once that is mended, "
+        f"`animefer report {shlex.quote(str(folder))}` writes it."
+    )
 
 
 def explained(given: Mapping[str, Any]) -> Iterator[str]:
@@ -62,7 +75,7 @@ def _execute(console: Console, work: Prepared) -> str | None:
     configure_ray(settings.address)
     from sweep.execution.executor import execute
     from sweep.execution.progress import display_for
-    from sweep.execution.work import SweepEndedError, SweepStoppedError, Work
+    from sweep.execution.work import NotKeptError, SweepEndedError, SweepStoppedError, Work
 
     to_do = Work(
         trials=work.plan.to_run,
@@ -89,9 +102,11 @@ def _execute(console: Console, work: Prepared) -> str | None:
     except SweepStoppedError as error:
         console.print(f"Stopped: {error}.", highlight=False, markup=False, soft_wrap=True)
     except SweepEndedError as error:
-        return str(error)
+        return f"Stopped by {error}"
+    except NotKeptError as error:
+        return f"Stopped: {error}"
     except KeyboardInterrupt:
-        return "Ctrl-C"
+        return "Stopped by Ctrl-C"
     return None
 
 
@@ -103,7 +118,7 @@ def _ending(ended_by: str, work: Prepared) -> str:
     begun = work.checkpoints.count(config.trial_id for config in work.plan.trials)
     goes_on = f", {begun} of them from a kept epoch" if begun else ""
     return (
-        f"Stopped by {ended_by}; what is finished is kept in {work.settings.out}: {left} of {len(work.plan.trials)} "
+        f"{ended_by}; what is finished is kept in {work.settings.out}: {left} of {len(work.plan.trials)} "
         f"trials are left to train{goes_on}. The same command goes on from there."
     )
 
@@ -111,11 +126,12 @@ def _ending(ended_by: str, work: Prepared) -> str:
 def _announce(console: Console, work: Prepared) -> None:
     settings, plan = work.settings, work.plan
     first = plan.trials[0]
+    failed = f" ({plan.failed} of them failed before)" if plan.failed else ""
     parts = ", ".join(f"{len(rows)} {part}" for part, rows in work.data.rows(first.split_digest).items())
     console.print(
         f"{len(work.data.labels)} images of {len(work.data.classes)} classes ({parts}); "
         f"{len(settings.models) * len(settings.strategies)} configurations x {' x '.join(_axes(settings))}: "
-        f"{plan.present} of {len(plan.trials)} trials are there, {len(plan.to_run)} to train, "
+        f"{plan.present} of {len(plan.trials)} trials are there, {len(plan.to_run)} to train{failed}, "
         f"{work.packing.trials_at_once} at once with {work.packing.threads} threads each. Results: {settings.out}",
         highlight=False,
         soft_wrap=True,

@@ -60,7 +60,7 @@ def _execute(console: Console, work: Prepared, ledger: Ledger) -> str:
     from sweep.execution.executor import execute
     from sweep.execution.progress import display_for
     from sweep.execution.searcher import Halving, validated
-    from sweep.execution.work import SweepEndedError, SweepStoppedError, Work
+    from sweep.execution.work import NotKeptError, SweepEndedError, SweepStoppedError, Work
 
     to_do = Work(
         trials=to_run,
@@ -82,6 +82,8 @@ def _execute(console: Console, work: Prepared, ledger: Ledger) -> str:
     try:
         execute(to_do, ledger.keep, display, lambda _: command, run=validated, scheduler=Halving(ledger))
     except SweepStoppedError as error:
+        return f"Stopped: {error}."
+    except NotKeptError as error:
         return f"Stopped: {error}."
     except SweepEndedError as error:
         return f"Stopped by {error}."

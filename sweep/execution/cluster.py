@@ -10,8 +10,10 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from animefer_core.calibration import Pace, measure
+from animefer_core.config import TrialConfig
 from animefer_core.errors import InputError
-from sweep.execution.packing import Node
+from sweep.execution.packing import Node, Share
 from sweep.settings import AUTO
 
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -69,6 +71,13 @@ def _why(error: Exception) -> str:
             "RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) as on its head."
         )
     return f"no Ray cluster can be used there ({text[:200].rstrip('.')}); see `ray status --address HOST:PORT`."
+
+
+def measured_there(config: TrialConfig, classes: int, device: str, share: Share) -> Pace:
+    """Return a trial's pace on a machine of the cluster that is joined, with a trial's share of it."""
+    remote: Any = ray.remote(measure).options(num_cpus=share.cpus, num_gpus=share.gpu)
+    pace: Pace = ray.get(remote.remote(config, classes, device))
+    return pace
 
 
 def alive() -> list[dict[str, Any]]:

@@ -40,9 +40,9 @@ def execute(
     It also gets a function that fetches the record's checkpoint, and is called in one thread of its own, record after
     record: trials need not wait while a model is written. `repeat` gives the command that runs a trial alone;
     `scheduler` may stop trials early, which a sweep never does.
-    Raises SweepStoppedError when the first three trials fail for one cause, when no machine is left for what is to
-    come, and when a record cannot be written; SweepEndedError on SIGTERM and SIGUSR1; KeyboardInterrupt when the user
-    stops. What `keep` has got by then is whole.
+    Raises SweepStoppedError when the first three trials fail for one cause, and when no machine is left for what is to
+    come; NotKeptError when a record cannot be written; SweepEndedError on SIGTERM and SIGUSR1; KeyboardInterrupt when
+    the user stops. What `keep` has got by then is whole.
     """
     with (
         Path(os.devnull).open("w", encoding="ascii") as nowhere,

@@ -20,7 +20,7 @@ from sweep.execution.packing import Share
 from sweep.execution.progress import Display
 from sweep.execution.searcher import Halving
 from sweep.execution.trainable import State
-from sweep.execution.work import Keep, SweepEndedError, SweepStoppedError, Work
+from sweep.execution.work import Keep, NotKeptError, SweepEndedError, SweepStoppedError, Work
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 LOST_PROCESS_RETRIES = 2
@@ -239,9 +239,8 @@ class Watcher(tune.Callback):
             self._display.finished(record, self._repeat(config_from(record.config)))
             self._stop_if_bound_to_fail(record)
         except OSError as error:
-            self.raised = self.raised or SweepStoppedError(
-                f"the record of {config_from(record.config).title} could not be written "
-                f"({error.strerror or error}: {error.filename or 'the results folder'})"
+            self.raised = self.raised or NotKeptError(
+                f"the record of {config_from(record.config).title} could not be written ({error.strerror or error})"
             )
         except Exception as error:
             # Where several records cannot be kept, the first says why.

@@ -19,6 +19,10 @@ class SweepStoppedError(Exception):
     """The sweep cannot go on; the message says why."""
 
 
+class NotKeptError(Exception):
+    """A record could not be written; the message says which and why."""
+
+
 class SweepEndedError(Exception):
     """A scheduler ended the sweep; the message names its signal."""
 

@@ -7,6 +7,7 @@
     driver   the sweep itself; the same command is then given again
     node     every process of the second node at once; it is started again
 
+Each four kills are one of each kind, in random order, and wait until there is something to kill.
 A sweep that ends before all kills are done is begun anew in another folder. Needs root and `ip`, as two_nodes.py does.
 """
 
@@ -119,6 +120,7 @@ class Sweep:
 def harass(kills: int, seed: int, seeds: str = "1,2,3,4,5,6") -> Outcome:
     """Kill so often, at random, and return what came of it."""
     rng, outcome = random.Random(seed), Outcome()
+    coming: list[str] = []
     with tempfile.TemporaryDirectory(prefix="af-faults-") as scratch, contextlib.ExitStack() as stack:
         data, undisturbed = Path(scratch, "faces"), Path(scratch, "undisturbed")
         _animefer("data", "demo", "--out", data, "--per-class", "12")
@@ -129,12 +131,13 @@ def harass(kills: int, seed: int, seeds: str = "1,2,3,4,5,6") -> Outcome:
             folder = Path(scratch, f"disturbed-{number}")
             sweep = Sweep(nodes, data, folder, seeds)
             over = False
-            while not over and outcome.kills.total() < kills:
-                over = sweep.watch(rng.uniform(*SECONDS_BETWEEN))
-                if not over and (kind := rng.choice(KINDS)) and _kill(kind, nodes, sweep, rng):
-                    outcome.kills[kind] += 1
             while not over:
-                over = sweep.watch(1.0)
+                over = sweep.watch(rng.uniform(*SECONDS_BETWEEN))
+                if over or outcome.kills.total() == kills:
+                    continue
+                coming = coming or rng.sample(KINDS, len(KINDS))
+                if _kill(coming[-1], nodes, sweep, rng):
+                    outcome.kills[coming.pop()] += 1
             _judge(outcome, sweep, folder, expected)
             if outcome.kills.total() >= kills:
                 return outcome

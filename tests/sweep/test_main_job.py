@@ -279,3 +279,20 @@ def test_every_file_has_the_fields_that_callers_rely_on(swept):
     assert len(list(folder.glob("trials/*/model.safetensors"))) == len(
         {read_record(path).seed for path in folder.glob("trials/*")}
     )
+
+
+def test_the_plan_tells_what_a_sweep_would_train_and_cost(swept, tmp_path):
+    folder, _ = swept
+    result = animefer("plan", *SETTINGS, "--seeds", "1,2,3", "--out", tmp_path / "new")
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == "12 trials: 0 are there, 0 failed, 12 to train"
+    assert sum(line.startswith("would train ") for line in lines) == 12
+    assert [line.partition(":")[0] for line in lines[13:]] == [
+        *("  resnet18", "  vit_tiny_patch16_224"),
+        *("time", "memory", "disk"),
+    ]
+    assert "by a calibration" in lines[13]
+    assert not list((tmp_path / "new").glob("trials/*"))
+    again = animefer("sweep", *SETTINGS, "--seeds", "1,2,3,4", "--out", folder, "--dry-run")
+    assert "as the 4 that are there took" in again.stderr or "as the 6 that are there took" in again.stderr

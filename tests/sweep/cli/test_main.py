@@ -33,7 +33,10 @@ OPTIONS = {
     "search": """address allow-duplicates budget config data device epochs fit frozen-norm gpu-share image-size logger
         models no-pretrained normalisation out per-class precision preset pretrained search-seeds seeds skip-bad
         strategies test-share threads trial-timeout validation-share weights-dir""",
-    "plan": "config epochs explain image-size preset",
+    "plan": """address allow-duplicates checkpoint-minutes config data deterministic device epochs explain extra-views
+        fit folds frozen-norm gpu-share image-size models no-extra-views no-pretrained normalisation out per-
+        class precision preset pretrained save-models seeds skip-bad splits storage strategies test-share threads
+        train-fraction trial-timeout validation-share vary weights-dir""",
     "report": "format",
     "status": "",
     "submit": "address wait",

@@ -21,7 +21,7 @@ from sweep.execution.executor import execute
 from sweep.execution.packing import Node, Packing, Share
 from sweep.execution.progress import display_for
 from sweep.execution.watcher import LOST_PROCESS_RETRIES
-from sweep.execution.work import SweepEndedError, SweepStoppedError, Work
+from sweep.execution.work import NotKeptError, SweepEndedError, SweepStoppedError, Work
 from sweep.keeping import Keeper
 from sweep.plan import grid
 from sweep.settings import resolve
@@ -242,7 +242,7 @@ def test_a_record_that_cannot_be_written_stops_the_sweep_in_one_sentence(data, t
     def full(record, state):
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path))
 
-    with pytest.raises(SweepStoppedError, match=r"record of resnet18/\w+ seed 1 could not be written \(No space left"):
+    with pytest.raises(NotKeptError, match=r"record of resnet18/\w+ seed 1 could not be written \(No space left"):
         execute(work, full, display, str, run=canned.train_nothing)
 
 
