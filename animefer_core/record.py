@@ -21,6 +21,8 @@ import numpy.typing as npt
 from animefer_core.config import canonical_json
 
 Status = Literal["completed", "failed"]
+ALONE = "alone_after_out_of_memory"
+"""In environment{}: the trial had a card to itself because it did not fit beside others."""
 VIEW_PREFIX = "test_logits_"
 
 

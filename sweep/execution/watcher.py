@@ -13,7 +13,7 @@ import ray
 from ray import tune
 
 from animefer_core.config import TrialConfig, config_from
-from animefer_core.record import TrialRecord
+from animefer_core.record import ALONE, TrialRecord
 from animefer_core.trial import failed_record
 from sweep.execution.cluster import alive
 from sweep.execution.packing import Share
@@ -32,8 +32,6 @@ NO_ROOM_SECONDS = 60
 FETCH_SECONDS = 600
 OUT_OF_MEMORY = "OutOfMemoryError"
 """What torch raises when a card is full."""
-ALONE = "alone_after_out_of_memory"
-"""In a record's environment{}: the trial had a card to itself because it did not fit beside others."""
 
 
 class LostProcessError(RuntimeError):

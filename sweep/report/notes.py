@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from animefer_core.config import RANDOM_WEIGHTS
+from animefer_core.record import ALONE
 from sweep.frames import ORDINARY_ARM, Sweep
 from sweep.matrices import paired
 from sweep.report.tuning import unequal
@@ -165,6 +166,15 @@ def _mixed(sweep: Sweep) -> Iterator[Note]:
             )
 
 
+def _tried_alone(sweep: Sweep) -> Iterator[Note]:
+    alone = [record for each in sweep.conditions for record in each.completed if record.environment.get(ALONE)]
+    if alone:
+        text = f"{count(len(alone), 'trial', 'trials')} ran out of the card's memory beside others, and had a card to "
+        yield Note(
+            code="out-of-memory", text=text + "themselves in a second try: their times are not those of the rest."
+        )
+
+
 def _shared_device(sweep: Sweep) -> Iterator[Note]:
     completed = [record for each in sweep.conditions for record in each.completed]
     shared = sum(bool(record.efficiency.get("shared_device")) for record in completed)
@@ -221,6 +231,7 @@ CHECKS: tuple[Callable[[Sweep], Iterator[Note]], ...] = (
     _few_seeds,
     _mixed,
     _shared_device,
+    _tried_alone,
     _resumed,
     _data,
 )

@@ -222,6 +222,27 @@ def test_a_killed_sweep_goes_on_from_its_trials_last_epochs(undisturbed, tmp_pat
     assert list((tmp_path / "kept").iterdir()) == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_terminated_sweep_says_what_is_left_and_is_taken_up(tmp_path, number):
+    grid = ["--models", "resnet18", "--strategies", "progressive", "--seeds", "1", *LONG[2:], "--epochs", 40]
+    command = ["sweep", "--preset", "quick", *grid, "--out", tmp_path / "out"]
+    driver = start(*command)
+    while not list((tmp_path / "out").glob("checkpoints/*.safetensors")):
+        assert driver.poll() is None
+        time.sleep(0.01)
+    driver.send_signal(number)
+    _, said = driver.communicate(timeout=60)
+    assert driver.returncode == 1
+    assert said.splitlines()[-1] == (
+        f"Stopped by {number.name}; what is finished is kept in {tmp_path / 'out'}: 1 of 1 trials are left to train, "
+        "1 of them from a kept epoch. The same command goes on from there."
+    )
+    result = animefer(*command)
+    assert result.returncode == 0, result.stderr
+    (record,) = records(tmp_path / "out").values()
+    assert record.environment["resumed_after_epochs"][0] >= 1
+
+
 RECORD = """model strategy seed arm status config split_digest weights_digest epochs_run best_epoch percent_trainable
     history validation test efficiency environment error"""
 METRICS = "accuracy loss precision_macro recall_macro f1_macro f1_weighted ece per_class confusion"

@@ -34,9 +34,9 @@ OPTIONS = {
         models no-pretrained normalisation out per-class precision preset pretrained search-seeds seeds skip-bad
         strategies test-share threads trial-timeout validation-share weights-dir""",
     "plan": """address allow-duplicates checkpoint-minutes config data deterministic device epochs explain extra-views
-        fit folds frozen-norm gpu-share image-size models no-extra-views no-pretrained normalisation out per-
-        class precision preset pretrained save-models seeds skip-bad splits storage strategies test-share threads
-        train-fraction trial-timeout validation-share vary weights-dir""",
+        fit folds frozen-norm gpu-share image-size models no-extra-views no-pretrained normalisation out
+        per-class precision preset pretrained save-models seeds skip-bad splits storage strategies test-share
+        threads train-fraction trial-timeout validation-share vary weights-dir""",
     "report": "format",
     "status": "",
     "submit": "address wait",

@@ -33,6 +33,7 @@ def test_a_whole_sweep_has_no_notes(tmp_path):
         (Plan(duplicates=Duplicates(across_classes=(("a", "b"),))), ["duplicates-across-classes"]),
         (Plan(duplicates=Duplicates(across_parts=(("a", "b"),))), ["duplicates-across-parts"]),
         (Plan(shared_device=True), ["shared-device"]),
+        (Plan(environment={1: {"alone_after_out_of_memory": True}}), ["out-of-memory"]),
         (Plan(environment={1: {"resumed_after_epochs": [3]}}), ["resumed"]),
         (Plan(copies=True), ["repeated-test-images"]),
     ],

@@ -1,4 +1,4 @@
-"""docs/protocol.md names the test of every point; each of them is there."""
+"""The pages that promise something name its test, row by row; each of them is there."""
 
 import re
 from pathlib import Path
@@ -6,8 +6,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
-ROWS = [line for line in PAGE.splitlines() if line.startswith("| ") and "---" not in line and "tested in" not in line]
+PAGES = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("protocol.md", "faults.md")]
+ROWS = [
+    line
+    for page in PAGES
+    for line in page.splitlines()
+    if line.startswith("| ") and "---" not in line and "tested in" not in line
+]
 NAMED = re.compile(r"`([\w/]+\.py)::(\w+)`")
 
 

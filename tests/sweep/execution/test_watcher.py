@@ -1,0 +1,82 @@
+"""The driver's watch over trials, where no Ray is needed for it."""
+
+import io
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from sweep.execution import watcher as module
+from sweep.execution.packing import Node, Packing, Share
+from sweep.execution.progress import display_for
+from sweep.execution.watcher import NO_ROOM_SECONDS, Watcher, _last_failure
+from sweep.execution.work import SweepStoppedError, Work
+from sweep.plan import grid
+from sweep.settings import resolve
+from tests.sweep.records import one_split
+
+PACKING = Packing(
+    nodes=[Node(name="lost", cpus=8, memory=8_000_000_000, gpus=1)],
+    threads=4,
+    shares={("resnet18", "full"): Share(cpus=4, gpu=0.5)},
+)
+TOO_SMALL = {"Alive": True, "Resources": {"CPU": 8.0}}
+LARGE_ENOUGH = {"Alive": True, "Resources": {"CPU": 4.0, "GPU": 1.0}}
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = SimpleNamespace(seconds=0.0)
+    monkeypatch.setattr(module.time, "monotonic", lambda: now.seconds)
+    return now
+
+
+@pytest.fixture
+def watcher():
+    settings = resolve({"models": "resnet18", "strategies": "full", "seeds": "1"})
+    trials = grid(settings, one_split(), weights={"resnet18": "random"}, threads=4)
+    work = Work(trials=trials, data=None, weights={}, packing=PACKING, device="cpu", save_models="none")
+    display = display_for(Console(file=io.StringIO()), 1, 1)
+    return Watcher(work, lambda *_: None, display, str, None, None)
+
+
+def step(watcher, status):
+    (config,) = watcher._work.trials
+    trial = SimpleNamespace(status=status, trial_id="t", config={"trial": config.as_dict()})
+    watcher.on_step_end(0, [trial])
+
+
+def test_a_sweep_without_a_machine_waits_and_then_stops(watcher, clock, monkeypatch):
+    monkeypatch.setattr(module, "alive", lambda: [TOO_SMALL])
+    for seconds in (0, 1, NO_ROOM_SECONDS - 1):
+        clock.seconds = seconds
+        step(watcher, "PENDING")
+    clock.seconds = NO_ROOM_SECONDS + 1
+    with pytest.raises(SweepStoppedError, match=r"no machine is left with the 4 CPUs and 0\.5 GPUs"):
+        step(watcher, "PENDING")
+
+
+def test_a_machine_that_comes_in_time_is_waited_for(watcher, clock, monkeypatch):
+    there = [TOO_SMALL]
+    monkeypatch.setattr(module, "alive", lambda: there)
+    step(watcher, "PENDING")
+    there.append(LARGE_ENOUGH)
+    clock.seconds = NO_ROOM_SECONDS + 1
+    step(watcher, "PENDING")
+    there.remove(LARGE_ENOUGH)
+    clock.seconds += 1
+    step(watcher, "PENDING")
+    clock.seconds += NO_ROOM_SECONDS - 1
+    step(watcher, "PENDING")
+
+
+def test_while_a_trial_runs_nobody_asks_for_machines(watcher, clock, monkeypatch):
+    monkeypatch.setattr(module, "alive", lambda: pytest.fail("asked"))
+    step(watcher, "RUNNING")
+
+
+def test_of_several_failures_the_last_is_told():
+    account = "Failure # 1 (occurred at now)\nThe first.\nFailure # 2 (occurred then)\nThe actor died.\n\tpid: 3\n"
+    assert _last_failure(account) == "The actor died"
+    assert _last_failure("no heading") == "no heading"
+    assert _last_failure("") == "no reason given"
