@@ -21,13 +21,13 @@ from animefer_core.models.weights import Weights, find_weights, fit_state, read_
 from animefer_core.models.zoo import build
 from animefer_core.record import TrialRecord
 from animefer_core.training.device import choose_compute
-from animefer_core.training.strategies import strategy_from
+from animefer_core.training.strategies import Strategy, strategy_from
 from animefer_core.trial import versions
 from sweep import folder as results
 from sweep.checkpoints import Place, place_for
 from sweep.execution.environment import configure_ray
-from sweep.execution.memory import PROCESS_BYTES, estimated_bytes
-from sweep.execution.packing import Node, Packing, Peak, available_cores, pack, this_machine
+from sweep.execution.memory import estimate
+from sweep.execution.packing import USABLE, Node, Packing, Peak, available_cores, pack, this_machine
 from sweep.plan import Plan, divide, grid, plan
 from sweep.search.tuned import check_splits, searched_from
 from sweep.settings import DEMO, LOCAL, Settings
@@ -95,9 +95,7 @@ def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | No
         divisions = divide(settings, catalog)
         data = image_set(catalog, pixels, {split for each in divisions.all for split in each.splits})
         weights = _weights(settings, len(catalog.classes))
-        peaks = {
-            each: _peak(settings, *each, len(catalog.classes)) for each in product(settings.models, settings.strategies)
-        }
+        peaks = {} if one_trial else _peaks(settings, nodes, data)
         packing = _packing(settings, nodes, peaks, one_trial=one_trial)
         settings = replace(settings, threads=packing.threads)
         digests = {model: weights[model].sha256 if weights else RANDOM_WEIGHTS for model in settings.models}
@@ -224,17 +222,50 @@ def _packing(
     began_with = results.read_sweep_file(settings.out).get("fingerprint", {}).get("threads")
     threads = settings.threads or began_with
     if one_trial:
-        threads = threads or available_cores()
+        return Packing(nodes=nodes, threads=_own_threads(threads), shares={})
     return pack(
         nodes,
         peaks,
         threads=threads,
         gpu_share=settings.gpu_share,
-        on_cards=not one_trial and any(node.gpus for node in nodes),
+        on_cards=any(node.gpus for node in nodes),
     )
 
 
-def _peak(settings: Settings, model: str, strategy: str, classes: int) -> Peak:
-    batch_size = settings.known_strategies[strategy].batch_size
-    need = estimated_bytes(model, classes, settings.image_size, batch_size)
-    return Peak(process=PROCESS_BYTES + need, card=PROCESS_BYTES + need)
+def _own_threads(threads: int | None) -> int:
+    cores = available_cores()
+    if threads is not None and threads > cores:
+        raise InputError(f"--threads {threads}: this machine has {cores} cores; give at most that many.")
+    return threads or cores
+
+
+def _peaks(settings: Settings, nodes: Sequence[Node], data: ImageSet) -> dict[tuple[str, str], Peak]:
+    """Return each configuration's peak memory, or its model's upper bound where even that leaves every core its trial.
+
+    An estimate takes half a second.
+    """
+    known = [settings.known_strategies[name] for name in settings.strategies]
+    hungriest = Strategy(name="hungriest", blocks="all", batch_size=max(each.batch_size for each in known))
+    bounds = {model: _peak(settings, model, hungriest, data) for model in settings.models}
+    most = max(peak.process for peak in bounds.values())
+    if not any(node.gpus for node in nodes) and all(node.cpus * most <= USABLE * node.memory for node in nodes):
+        return {each: bounds[each[0]] for each in product(settings.models, settings.strategies)}
+    return {
+        (model, strategy.name): _peak(settings, model, strategy, data)
+        for model, strategy in product(settings.models, known)
+    }
+
+
+def _peak(settings: Settings, model: str, strategy: Strategy, data: ImageSet) -> Peak:
+    # What a cluster's machines make of "auto" is theirs to find out; fp32 needs more.
+    here = settings.address == LOCAL and settings.precision == "auto"
+    compute = choose_compute(settings.device, "auto", settings.image_size) if here else None
+    need = estimate(
+        model,
+        strategy,
+        classes=len(data.classes),
+        image_size=settings.image_size,
+        epochs_cap=settings.epochs,
+        precision="bf16" if "bf16" in (settings.precision, compute and compute.precision) else "fp32",
+    )
+    return Peak(process=need.on_processor, card=need.on_card(data.pixels.nbytes))

@@ -169,10 +169,8 @@ def _mixed(sweep: Sweep) -> Iterator[Note]:
 def _tried_alone(sweep: Sweep) -> Iterator[Note]:
     alone = [record for each in sweep.conditions for record in each.completed if record.environment.get(ALONE)]
     if alone:
-        text = f"{count(len(alone), 'trial', 'trials')} ran out of the card's memory beside others, and had a card to "
-        yield Note(
-            code="out-of-memory", text=text + "themselves in a second try: their times are not those of the rest."
-        )
+        text = f"{count(len(alone), 'trial', 'trials')} ran out of the card's memory beside others, and had a card "
+        yield Note(code="out-of-memory", text=text + "alone in a second try: their times are unlike the others'.")
 
 
 def _shared_device(sweep: Sweep) -> Iterator[Note]:
