@@ -104,6 +104,9 @@ def _machines(address: str, *, on_cards: bool) -> Iterator[Node]:
                 "taken all of its cards, wait for it."
             ) from error
         except (ray.exceptions.RayError, ImportError) as error:
+            if node["NodeID"] not in {each["NodeID"] for each in alive()}:
+                # Lost since it was counted: the sweep can do without.
+                continue
             reason = " ".join(str(error).strip().splitlines()[-1:])[:200]
             raise InputError(
                 f"--address {address}: {name} cannot run trials ({reason}); install animefer and the same Python there."

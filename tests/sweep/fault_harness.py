@@ -3,7 +3,7 @@
     python -m tests.sweep.fault_harness --kills 30 [--seed N]
 
     trial    the process in which a trial runs
-    worker   any process that Ray started, on either node, its servers apart
+    worker   any process that Ray keeps for work, on either node, an idle one too
     driver   the sweep itself; the same command is then given again
     node     every process of the second node at once; it is started again
 
@@ -155,7 +155,8 @@ def _kill(kind: str, nodes: TwoNodes, sweep: Sweep, rng: random.Random) -> bool:
         sweep.driver.kill()
         return there
     prefix = "ray::ImplicitFunc" if kind == "trial" else "ray::"
-    found = [pid for space in (nodes.head, nodes.worker) for pid in nodes.pids(space) if _title(pid).startswith(prefix)]
+    titles = {pid: _title(pid) for space in (nodes.head, nodes.worker) for pid in nodes.pids(space)}
+    found = [pid for pid, title in titles.items() if title.startswith(prefix) and "Agent" not in title]
     if not found:
         return False
     with contextlib.suppress(ProcessLookupError):
