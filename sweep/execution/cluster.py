@@ -3,9 +3,12 @@
 import contextlib
 import importlib.metadata
 import logging
+import os
 import socket
+import sys
+import tempfile
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -13,7 +16,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from animefer_core.calibration import Pace, measure
 from animefer_core.config import TrialConfig
 from animefer_core.errors import InputError
-from sweep.execution.packing import Node, Share
+from sweep.execution.packing import Node, Share, check_device
 from sweep.settings import AUTO
 
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -32,13 +35,22 @@ def joined(address: str, device: str) -> Iterator[tuple[Node, ...]]:
     Raises InputError where no cluster answers or lets us in, and where one of its machines could not run a trial as
     this one would.
     """
+    check_device(device)
     _reach(address)
+    with tempfile.TemporaryFile() as said:
+        try:
+            with _said_to(said):
+                ray.init(address=address, **QUIET)
+        except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
+            said.seek(0)
+            raise InputError(f"--address {address}: {_why(error, said.read().decode(errors='replace'))}") from error
     try:
-        ray.init(address=address, **QUIET)
-    except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
-        raise InputError(f"--address {address}: {_why(error)}") from error
-    try:
-        yield tuple(_machines(address, on_cards=device != "cpu"))
+        nodes = tuple(_machines(address, on_cards=device != "cpu"))
+        if not nodes:
+            raise InputError(f"--address {address}: no machine is left there; see `ray status` on its head.")
+        if device == "cuda" and not any(node.gpus for node in nodes):
+            raise InputError(f"--device cuda: no machine of the cluster at {address} has a GPU; leave --device out.")
+        yield nodes
     finally:
         ray.shutdown()
 
@@ -57,15 +69,28 @@ def _reach(address: str) -> None:
         ) from error
 
 
-def _why(error: Exception) -> str:
-    """Return why Ray refused, and what to do, from what it raised."""
+@contextlib.contextmanager
+def _said_to(file: BinaryIO) -> Iterator[None]:
+    """Have what is written to standard error go into a file: Ray's C++ tells there what Python is not told."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+
+
+def _why(error: Exception, said: str) -> str:
+    """Return why Ray refused, and what to do, from what it raised and what it wrote."""
     text = " ".join(str(error).split())
     if "ersion mismatch" in text:
         return (
             f"the cluster runs another Ray or Python ({text.rstrip('.')}); install the same on every machine, this one "
             "included."
         )
-    if isinstance(error, ray.exceptions.AuthenticationError) or "nauthenticated" in text or "AuthToken" in text:
+    if isinstance(error, ray.exceptions.AuthenticationError) or "InvalidAuthToken" in said:
         return (
             "the cluster demands a token, and the one given here is missing or wrong; set RAY_AUTH_MODE=token and "
             "RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) as on its head."

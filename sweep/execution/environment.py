@@ -31,6 +31,8 @@ def configure_ray(address: str) -> None:
     """
     os.environ.update(SETTINGS)
     if address != LOCAL:
+        # Whether a cluster lets us in is known at once: something has answered there.
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "5")
         return
     if "ray" in sys.modules and os.environ.get("RAY_AUTH_MODE") != "token":
         raise RuntimeError("ray was imported before configure_ray; its processes would not demand a token")

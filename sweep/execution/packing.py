@@ -159,16 +159,21 @@ def _hunger(share: Share) -> tuple[float, int]:
     return share.gpu, share.cpus
 
 
-def this_machine(device: str) -> Node:
-    """Return the machine that this process runs on; cards count where `device` (auto, or as torch names it) uses them.
-
-    Raises InputError where there are GPUs that nothing would use, and for a card by number: trials get theirs from Ray.
-    """
+def check_device(device: str) -> None:
+    """Raise InputError for a card by number: trials get theirs from Ray."""
     if device.startswith("cuda:"):
         raise InputError(
             f"--device {device}: a sweep gives its trials their cards by itself; choose which it may use by "
             f"CUDA_VISIBLE_DEVICES={device.partition(':')[2]}, and say --device cuda."
         )
+
+
+def this_machine(device: str) -> Node:
+    """Return the machine that this process runs on; cards count where `device` (auto, or as torch names it) uses them.
+
+    Raises InputError where there are GPUs that nothing would use, and for a card by number.
+    """
+    check_device(device)
     gpus = torch.cuda.device_count() if device in ("auto", "cuda") else 0
     if device == "auto" and not gpus and (unused := _nvidia_cards()) and "CUDA_VISIBLE_DEVICES" not in os.environ:
         raise InputError(

@@ -1,5 +1,6 @@
 """A sweep on a real cluster of two nodes that share nothing but a network; one of them is lost, then all of it."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -82,6 +83,67 @@ def test_a_lost_cluster_ends_the_sweep_with_a_word_and_a_new_one_takes_it_up(fac
     assert {record.status for record in records(out).values()} == {"completed"}
     assert len(records(out)) == 8
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.fixture(scope="module")
+def guarded():
+    """A cluster that demands a token."""
+    with two_nodes(cpus=2, secret={"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "5" * 64}) as nodes:
+        yield nodes
+
+
+def sentence_of(nodes, tmp_path, *arguments, **environment):
+    before = dict(nodes.environment)
+    nodes.environment |= environment | {"HOME": str(tmp_path)}
+    driver = nodes.drive(["sweep", *arguments, *SETTINGS, "--out", str(tmp_path / "out")])
+    output, said = driver.communicate(timeout=120)
+    nodes.environment = before
+    assert (driver.returncode, output) == (2, ""), said
+    assert not list(tmp_path.glob("out/trials/*"))
+    (sentence,) = said.splitlines()
+    return sentence.removeprefix(f"animefer: --address {nodes.address}: ")
+
+
+@needs_two_nodes
+@pytest.mark.parametrize("token", [{}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "4" * 64}])
+def test_a_missing_and_a_wrong_token(guarded, faces, tmp_path, token):
+    assert sentence_of(guarded, tmp_path, "--data", str(faces), **token) == (
+        "the cluster demands a token, and the one given here is missing or wrong; set RAY_AUTH_MODE=token and "
+        "RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) as on its head."
+    )
+
+
+@needs_two_nodes
+def test_threads_that_no_machine_has(guarded, faces, tmp_path):
+    sentence = sentence_of(guarded, tmp_path, "--data", str(faces), "--threads", "3", **guarded.secret)
+    assert sentence == "animefer: --threads 3: no machine has more than 2 cores; give at most that many."
+
+
+@needs_two_nodes
+def test_a_card_where_there_is_none(guarded, faces, tmp_path):
+    sentence = sentence_of(guarded, tmp_path, "--data", str(faces), "--device", "cuda", **guarded.secret)
+    assert "no machine of the cluster" in sentence
+
+
+@needs_two_nodes
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        ("import ray; ray.__version__ = '2.59.0'", "the cluster runs another Ray or Python"),
+        (
+            "import os, importlib.metadata as m; own = m.version\n"
+            "if 'OF_THE_DRIVER' in os.environ: m.version = lambda p: '1.0' if p == 'timm' else own(p)",
+            "and this machine 1.0; install the same on every machine.",
+        ),
+    ],
+)
+def test_other_versions(guarded, faces, tmp_path, module, said):
+    """The driver's differ, by a module that Python loads when it starts."""
+    (tmp_path / "sitecustomize.py").write_text(module)
+    path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    assert said in sentence_of(
+        guarded, tmp_path, "--data", str(faces), **guarded.secret, PYTHONPATH=path, OF_THE_DRIVER="1"
+    )
 
 
 def refused(*arguments, environment=CLEAN, before=""):

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -43,6 +43,7 @@ class TwoNodes:
     hidden: tuple[Path, ...]
     """Folders that the worker's node sees empty."""
     cpus: int
+    secret: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=lambda: dict(CLEAN))
     head: str = f"afh{os.getpid()}"
     worker: str = f"afw{os.getpid()}"
@@ -116,7 +117,7 @@ class TwoNodes:
         command = f'hostname {space} && {hide}exec "$0" -m ray.scripts.scripts {start} "$@"'
         subprocess.run(
             ["ip", "netns", "exec", space, "unshare", "-mu", "sh", "-c", command, sys.executable, *options],
-            env=self.environment,
+            env=self.environment | self.secret,
             check=True,
             capture_output=True,
             timeout=120,
@@ -134,9 +135,9 @@ def _ip(*arguments: str, check: bool = True) -> None:
 
 
 @contextlib.contextmanager
-def two_nodes(*hidden: Path, cpus: int = 1) -> Iterator[TwoNodes]:
-    """Give a cluster of two nodes with so many CPUs each."""
-    nodes = TwoNodes(hidden=hidden, cpus=cpus)
+def two_nodes(*hidden: Path, cpus: int = 1, secret: Mapping[str, str] | None = None) -> Iterator[TwoNodes]:
+    """Give a cluster of two nodes with so many CPUs each, and with variables that its drivers are not told."""
+    nodes = TwoNodes(hidden=hidden, cpus=cpus, secret=dict(secret or {}))
     try:
         nodes.start()
         yield nodes
