@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 import ray
@@ -136,13 +136,7 @@ def _machines(address: str, *, on_cards: bool) -> Iterator[Node]:
             raise InputError(
                 f"--address {address}: {name} cannot run trials ({reason}); install animefer and the same Python there."
             ) from error
-        for package, parts in EQUAL.items():
-            here, there = (which[package].split(".")[:parts] for which in (own, versions))
-            if here != there:
-                raise InputError(
-                    f"--address {address}: {name} has {package} {versions[package]}, and this machine {own[package]}; "
-                    "install the same on every machine."
-                )
+        check_versions(versions, own, f"--address {address}: {name}")
         if gpus and not gpu_bytes:
             raise InputError(
                 f"--address {address}: {name} has {gpus} GPUs that its torch cannot use; install a torch that "
@@ -155,6 +149,16 @@ def _machines(address: str, *, on_cards: bool) -> Iterator[Node]:
             gpus=gpus,
             gpu_bytes=gpu_bytes,
         )
+
+
+def check_versions(there: Mapping[str, str], here: Mapping[str, str], where: str) -> None:
+    """Raise InputError, which begins with `where`, for packages whose versions would make other numbers."""
+    for package, parts in EQUAL.items():
+        if there[package].split(".")[:parts] != here[package].split(".")[:parts]:
+            raise InputError(
+                f"{where} has {package} {there[package]}, and this machine {here[package]}; install the same on every "
+                "machine."
+            )
 
 
 def _probe(node: dict[str, Any], *, has_card: bool) -> Any:

@@ -126,24 +126,13 @@ def test_a_card_where_there_is_none(guarded, faces, tmp_path):
 
 
 @needs_two_nodes
-@pytest.mark.parametrize(
-    ("module", "said"),
-    [
-        ("import ray; ray.__version__ = '2.59.0'", "the cluster runs another Ray or Python"),
-        (
-            "import os, importlib.metadata as m; own = m.version\n"
-            "if 'OF_THE_DRIVER' in os.environ: m.version = lambda p: '1.0' if p == 'timm' else own(p)",
-            "and this machine 1.0; install the same on every machine.",
-        ),
-    ],
-)
-def test_other_versions(guarded, faces, tmp_path, module, said):
-    """The driver's differ, by a module that Python loads when it starts."""
-    (tmp_path / "sitecustomize.py").write_text(module)
+def test_another_ray(guarded, faces, tmp_path):
+    """The driver's is another, by a module that Python loads when it starts."""
+    (tmp_path / "sitecustomize.py").write_text("import ray; ray.__version__ = '2.59.0'")
     path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    assert said in sentence_of(
-        guarded, tmp_path, "--data", str(faces), **guarded.secret, PYTHONPATH=path, OF_THE_DRIVER="1"
-    )
+    sentence = sentence_of(guarded, tmp_path, "--data", str(faces), **guarded.secret, PYTHONPATH=path)
+    assert sentence.startswith("the cluster runs another Ray or Python")
+    assert "2.59.0" in sentence
 
 
 def refused(*arguments, environment=CLEAN, before=""):
