@@ -117,8 +117,8 @@ def write_record(folder: Path, record: TrialRecord) -> Path:
     return directory
 
 
-def read_record(directory: Path) -> TrialRecord:
-    """Return the record in `directory`, predictions included.
+def read_record(directory: Path, *, predictions_too: bool = True) -> TrialRecord:
+    """Return the record in `directory`, with its predictions unless they are not asked for.
 
     Raises ValueError where record.json or predictions.npz was cut or edited since it was written.
     """
@@ -131,7 +131,7 @@ def read_record(directory: Path) -> TrialRecord:
         raise ValueError(f"{path} was changed after it was written")
     expected = values.pop("predictions_sha256", None)
     predictions = None
-    if expected is not None:
+    if expected is not None and predictions_too:
         content = (directory / "predictions.npz").read_bytes()
         if hashlib.sha256(content).hexdigest() != expected:
             raise ValueError(f"{directory / 'predictions.npz'} was changed after it was written")

@@ -9,9 +9,10 @@ each such condition is a Sweep by itself, and the one that is furthest has the o
 Under folds, what a seed said of an image is what its model of that image's fold said.
 """
 
+import contextlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -356,7 +357,8 @@ class Sweep:
     def ledger(self) -> pd.DataFrame:
         """One row a meeting of a model with the test images, of the whole folder, in the order of time.
 
-        A record that --again replaced has met them too; one that was damaged beyond reading is not here.
+        A record that --again replaced has met them too, and one whose predictions were damaged; one that cannot be read
+        itself is not here, nor one that was deleted.
         """
         met = [(r, True) for each in self.conditions for r in each.completed] + [(r, False) for r in self.replaced]
         rows = [
@@ -452,7 +454,7 @@ def read_sweep(directory: Path) -> Sweep:
     order = {trial.trial_id: place for place, trial in enumerate(planned)}
     records.sort(key=lambda record: (order.get(record.trial_id, len(order)), record.trial_id))
     condition_of = _conditions(split_file)
-    replaced = tuple(_read_records(directory / EARLIER)[0])
+    replaced = (*_read_records(directory / EARLIER)[0], *_read_damaged(directory / DAMAGED))
     main, *others = _by_weight(records, planned, split_file, condition_of)
 
     def of(condition: Condition, *beside: Sweep) -> Sweep:
@@ -547,6 +549,15 @@ def _read_records(folder: Path) -> tuple[list[TrialRecord], list[SetAside]]:
         except (ValueError, TypeError, OSError) as error:
             aside.append(SetAside(trial_id=path.parent.name, reason=f"cannot be read: {error}"))
     return records, aside
+
+
+def _read_damaged(folder: Path) -> Iterator[TrialRecord]:
+    """Yield the completed records that were set aside and are whole but for their predictions."""
+    for path in sorted(folder.glob("*/record.json")):
+        with contextlib.suppress(ValueError, TypeError, OSError):
+            record = read_record(path.parent, predictions_too=False)
+            if record.status == "completed":
+                yield record
 
 
 def _sharing(record: TrialRecord, seen: dict[bytes, npt.NDArray[np.int64]]) -> TrialRecord:

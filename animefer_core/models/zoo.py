@@ -94,6 +94,12 @@ def _near(name: str, known: Sequence[str]) -> str:
     return f"; perhaps you mean {', '.join(matches)}"
 
 
+PLAIN_VITS = ("vision_transformer", "deit", "eva", "beit", "vision_transformer_relpos")
+"""timm's modules of ViTs that are a patch embedding, layers and a head; a convolutional stem makes a hybrid of one."""
+RELATIVE = ("rel_pos_bias", "shared_rel_pos")
+"""What takes the place of positions where all layers share it."""
+
+
 def build(name: str, classes: int, image_size: int) -> Network:
     """Return a randomly initialised network with a linear head of `classes` logits.
 
@@ -121,7 +127,7 @@ def _timm_network(name: str, classes: int, image_size: int) -> Network:
 
     if timm.models.is_model_in_modules(name, "resnet"):
         return _resnet(timm.create_model(name, num_classes=classes))
-    if not timm.models.is_model_in_modules(name, "vision_transformer"):
+    if not timm.models.is_model_in_modules(name, PLAIN_VITS):
         return _grouped(name, classes, image_size)
     model: Any = timm.create_model(name, num_classes=classes, img_size=image_size)
     if not isinstance(model.get_classifier(), nn.Linear):
@@ -129,7 +135,7 @@ def _timm_network(name: str, classes: int, image_size: int) -> Network:
     _check_patches(name, image_size, model.patch_embed.patch_size[0])
     layers = [f"blocks.{layer}." for layer in range(len(model.blocks))]
     after = ("norm.", "attn_pool.", "fc_norm.")
-    return _vit(model, "head.", layers, after, outside=("cls_token", "reg_token", "pos_embed"))
+    return _vit(model, "head.", layers, after, outside=("cls_token", "reg_token", "pos_embed", "rope", *RELATIVE))
 
 
 def _check_patches(name: str, image_size: int, patch: int) -> None:

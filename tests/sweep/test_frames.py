@@ -205,3 +205,15 @@ def test_the_ledger_has_every_meeting_with_the_test_images(tmp_path):
     ledger = read_sweep(folder).ledger
     assert (len(ledger), set(ledger["test_images"])) == (12, {30})
     assert ledger.loc[~ledger["counted"], "trial_id"].tolist() == [gone.name]
+
+
+def test_a_record_that_lost_its_predictions_has_met_the_test_images_all_the_same(tmp_path):
+    folder = plant(tmp_path, Plan())
+    gone = one_record(folder)
+    (folder / "damaged").mkdir()
+    for number in (0, 1):
+        shutil.copytree(gone, folder / "damaged" / f"{gone.name}-{number}")
+    (folder / "damaged" / f"{gone.name}-0" / "predictions.npz").unlink()
+    (folder / "damaged" / f"{gone.name}-1" / "record.json").write_text("{")
+    ledger = read_sweep(folder).ledger
+    assert ledger.loc[~ledger["counted"], "trial_id"].tolist() == [gone.name]

@@ -344,3 +344,36 @@ def test_imagenets_normalisation(model):
 @pytest.mark.parametrize("model", ["vit_s_16", "vit_tiny_patch16_224"])
 def test_normalisation_of_weights_made_with_one_half(model):
     assert normalisation(model) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("deit_tiny_patch16_224", 224),
+        ("deit3_small_patch16_224", 224),
+        ("vit_small_patch16_dinov3", 224),
+        ("eva02_tiny_patch14_224", 224),
+        ("beit_base_patch16_224", 224),
+        ("vit_relpos_small_patch16_224", 224),
+    ],
+)
+def test_vits_that_timm_keeps_elsewhere_follow_the_same_rule(name, size):
+    with torch.device("meta"):
+        network = build(name, 6, size)
+    assert network.family == "vit"
+    assert len(network.blocks) == 5
+    assert all(parameter.startswith("patch_embed.") for parameter in network.blocks[4])
+    opened = {parameter for block in network.blocks for parameter in block}
+    never = {name for name, _ in network.model.named_parameters()} - opened - set(network.head)
+    assert all(name.startswith(("cls_token", "reg_token", "pos_embed", "rope")) for name in never)
+    assert {"cls_token", "reg_token", "pos_embed"} & {name for name, _ in network.model.named_parameters()} <= never
+
+
+def test_deit_and_vit_of_one_shape_open_the_same_share():
+    sizes = []
+    for name in ("deit_tiny_patch16_224", "vit_tiny_patch16_224"):
+        with torch.device("meta"):
+            network = build(name, 6, 224)
+        parameters = dict(network.model.named_parameters())
+        sizes.append([sum(parameters[each].numel() for each in block) for block in network.blocks])
+    assert sizes[0] == sizes[1]

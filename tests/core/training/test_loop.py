@@ -325,6 +325,34 @@ def test_gradients_are_clipped_where_the_strategy_says(make_config, images, monk
     assert norms == [1.0] * 4
 
 
+def test_weight_decay_shrinks_what_trains_step_by_step(make_config, images):
+    """AdamW's decay is apart from the gradient's step: weights are first scaled by 1 - rate x decay."""
+    heads = []
+    for decay in (0.0, 100.0):
+        own = Strategy(
+            name="own", lr_head=1e-3, weight_decay=decay, max_epochs=1, patience=1, batch_size=len(images.labels)
+        )
+        config = replace(make_config("resnet18", "linear_probe"), strategy=own)
+        network = network_of(config, images)
+        started = network.classifier.weight.detach().clone()
+        train(config, images, network)
+        heads.append(network.classifier.weight.detach().clone())
+    # One step: the gradients are equal, so the two differ by the decay of the weights that it began with.
+    torch.testing.assert_close(heads[0] - heads[1], 0.1 * started, rtol=1e-4, atol=1e-6)
+
+
+def test_dropout_has_draws_of_its_own_in_every_epoch(make_config, images, monkeypatch):
+    seeds = []
+    original = torch.manual_seed
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: seeds.append(seed) or original(seed))
+    config = make_config(VIT, "linear_probe")
+    network = network_of(config, images)
+    seeds.clear()
+    fitted = train(config, images, network)
+    assert len(fitted.history) > 1
+    assert len(seeds) == len(set(seeds)) == len(fitted.history)
+
+
 class TestDivergence:
     def test_a_training_loss_that_is_no_number_names_epoch_and_step(self, make_config, images):
         wild = Strategy(name="wild", lr_head=1e38, lr_backbone=1e38, blocks="all", batch_size=8)

@@ -50,7 +50,10 @@ def test_a_head_alone_has_no_rate_of_the_backbone(resnet):
 
 def test_the_decay_of_layers_is_told_with_its_end(resnet):
     *_, line = explain(resnet, "resnet18", BEYOND["layer_decay"])
-    assert line == "  the backbone's rate falls by 0.75 a group of layers, over 9 groups to 0.075 of it in the stem"
+    assert line == (
+        "  the group of layers next to the head has 0.75 of the backbone's rate, each one below as much of the one "
+        "above it: 0.075 in the stem, after 9 groups"
+    )
 
 
 def test_a_probe_first_is_told_apart(resnet):
