@@ -129,6 +129,11 @@ class TrialConfig:
         return f"{self.name} seed {self.seed}{arm}{split}{share}"
 
     @property
+    def held_seed(self) -> int:
+        """The seed at which an arm holds the streams that it does not vary; an ordinary trial's own seed."""
+        return self.streams.init if self.arm == "order" else self.streams.order
+
+    @property
     def resize(self) -> int:
         """Side to which images are decoded: 256 for 224, in proportion for other sizes."""
         return resize_for(self.image_size)

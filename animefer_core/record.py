@@ -127,6 +127,8 @@ def read_record(directory: Path, *, predictions_too: bool = True) -> TrialRecord
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} was cut after it was written: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} was changed after it was written")  # noqa: TRY004 - the same fault as an edited one
     if values.pop("digest", None) != record_digest(values):
         raise ValueError(f"{path} was changed after it was written")
     expected = values.pop("predictions_sha256", None)

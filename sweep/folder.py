@@ -27,6 +27,7 @@ from sweep.search.tuned import Searched
 
 DAMAGED, EARLIER = "damaged", "earlier"
 """Folders of records that count no more: cut or edited ones, and those that --again replaced."""
+SWEEP_FIELDS = {"images_digest", "fingerprint", "strategy", "weights", "planned", "calls"}
 CONFIGURATION_FIELDS = (
     *("model", "strategy", "streams", "arm", "weights_digest"),
     *("split_digest", "split_seed", "train_fraction"),
@@ -104,6 +105,8 @@ def read_sweep_file(folder: Path) -> dict[str, Any]:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path} is no valid JSON ({error}); restore it, or choose a new folder by --out.") from error
+    if not isinstance(values, dict) or not values.keys() >= SWEEP_FIELDS:
+        raise InputError(f"{path} was edited and lacks fields; restore it, or choose a new folder by --out.")
     return values
 
 

@@ -1,11 +1,13 @@
 """What is kept of a finished trial: its record always, its model where `--save-models` says so, no checkpoint."""
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from animefer_core.record import TrialRecord, write_record
@@ -57,7 +59,9 @@ class Keeper:
     def _wants(self, record: TrialRecord) -> bool:
         if self._save_models == "best":
             best = self._best.get(record.seed)
-            return best is None or validation_rank(record) > validation_rank(best)
+            # The best one itself comes again where --again has moved its folder aside.
+            again = best is not None and best.trial_id == record.trial_id
+            return best is None or again or validation_rank(record) > validation_rank(best)
         return self._save_models == "all"
 
 
@@ -72,7 +76,11 @@ def _save(tensors: State, path: Path) -> None:
     try:
         beside.touch()
         mode = beside.stat().st_mode
-        save_file(dict(tensors), beside)
+        try:
+            save_file(dict(tensors), beside)
+        except SafetensorError as error:
+            # That is what a full disk looks like from in there.
+            raise OSError(errno.EIO, str(error), str(beside)) from error
         # safetensors lets nobody else read its files; this one follows the user's mask, as the record beside it does.
         beside.chmod(mode)
         with beside.open("rb") as file:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from animefer_core.config import RANDOM_WEIGHTS, TrialConfig, resize_for
+from animefer_core.config import RANDOM_WEIGHTS, TrialConfig, config_from, resize_for
 from animefer_core.data.catalog import read_images
 from animefer_core.data.faces import write_faces
 from animefer_core.data.pixels import ImageSet, image_set
@@ -107,6 +107,7 @@ def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | No
         results.check_fits(settings.out, catalog.images_digest, common, trials)
         known = results.known_divisions(settings.out, catalog)
         found = results.find_records(settings.out, move_damaged=command is not None)
+        _check_arms(settings, trials, found.records)
         if command is not None:
             checkpoints.calm()
             checkpoints.discard(*(record.trial_id for record in found.records if record.status == "completed"))
@@ -192,6 +193,18 @@ def _with_strategies_of(folder: Path, settings: Settings) -> Settings:
     )
 
 
+def _check_arms(settings: Settings, trials: Sequence[TrialConfig], records: Sequence[TrialRecord]) -> None:
+    """Raise InputError for arms whose other streams would be held at another seed than those that are there."""
+    there = {config.held_seed for record in records if (config := config_from(record.config)).arm != "all"}
+    wanted = {config.held_seed for config in trials if config.arm != "all"}
+    if there and wanted - there:
+        held = min(there)
+        raise InputError(
+            f"--vary: the arms in {settings.out} hold the other streams at seed {held}, and these would at "
+            f"{min(wanted - there)}; give {held} as the first of --seeds, or choose a new folder."
+        )
+
+
 @contextlib.contextmanager
 def _machines(settings: Settings, *, one_trial: bool) -> Iterator[Sequence[Node]]:
     """Give the machines that trials run on: this one, or those of the cluster, which is joined for as long.
@@ -221,6 +234,12 @@ def _packing(
     """Return how the machines are divided; a folder's trials keep the number of threads that they began with."""
     began_with = results.read_sweep_file(settings.out).get("fingerprint", {}).get("threads")
     threads = settings.threads or began_with
+    widest = max(node.cpus for node in nodes)
+    if settings.threads is None and began_with is not None and began_with > widest:
+        raise InputError(
+            f"--out {settings.out}: its trials began with {began_with} threads, and here are no more than {widest} "
+            "cores; go on with it where there are as many, or choose a new folder."
+        )
     if one_trial:
         return Packing(nodes=nodes, threads=_own_threads(threads), shares={})
     return pack(

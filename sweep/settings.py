@@ -336,7 +336,7 @@ def _address(value: Any) -> str:
             "`animefer submit --address http://HEAD:8265 -- sweep ...`"
         )
     host, _, port = address.rpartition(":")
-    if address not in (LOCAL, AUTO) and not (host and port.isdecimal()):
+    if address not in (LOCAL, AUTO) and not (host and "/" not in host and port.isdecimal() and 0 < int(port) < 2**16):
         raise ValueError(f"{address!r} is neither local nor auto nor HOST:PORT")
     return address
 

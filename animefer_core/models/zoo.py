@@ -197,7 +197,12 @@ def _grouped(name: str, classes: int, image_size: int) -> Network:
     head = _parameters(model, (f"{prefix}.",))
     if not hasattr(model, "group_matcher"):
         raise _no_groups(name)
-    groups = [tuple(names) for _, names in sorted(group_parameters(model, model.group_matcher(coarse=True)).items())]
+    try:
+        matcher = model.group_matcher(coarse=True)
+    except AssertionError as error:
+        # RDNet has groups of single layers alone.
+        raise _no_groups(name) from error
+    groups = [tuple(names) for _, names in sorted(group_parameters(model, matcher).items())]
     last = next(place for place, names in enumerate(groups) if head[0] in names)
     about = tuple(parameter for parameter in groups.pop(last) if parameter not in head)
     if not groups:

@@ -70,8 +70,8 @@ def explain(network: Network, model: str, strategy: Strategy, cap: int | None = 
         depth = len(layer_groups(network, model))
         lowest = strategy.layer_decay**depth
         yield (
-            f"  the group of layers next to the head has {strategy.layer_decay:g} of the backbone's rate, each one below "
-            f"as much of the one above it: {lowest:.2g} in the stem, after {depth} groups"
+            f"  the group of layers next to the head has {strategy.layer_decay:g} of the backbone's rate, each one "
+            f"below as much of the one above it: {lowest:.2g} in the stem, after {depth} groups"
         )
 
 

@@ -61,10 +61,11 @@ def _reach(address: str) -> None:
         return
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
-    except OSError as error:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
         raise InputError(
-            f"--address {address}: nothing answers there ({error.strerror or error}); start the cluster's head by "
+            f"--address {address}: nothing answers there ({why}); start the cluster's head by "
             f"`ray start --head --port={port}`, or leave --address and RAY_ADDRESS out to use this machine."
         ) from error
 

@@ -10,7 +10,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-WAIT = "import sys; sys.stdin.read() or print(sys.argv[1], file=sys.stderr)"
+WAIT = """
+import signal, sys
+for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
+sys.stdin.read() or print(sys.argv[1], file=sys.stderr)
+"""
+"""It outlives what a scheduler sends to every process of a job."""
 
 
 @contextlib.contextmanager

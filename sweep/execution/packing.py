@@ -127,10 +127,21 @@ def pack(
         return Packing(nodes=nodes, threads=threads, shares=shares)
     cards = {name: gpu_share or _part_of_a_card(nodes, need, threads or 1) for name, need in needs.items()}
     most = max(int(1 / part) for part in cards.values())
-    threads = threads or max(1, min(node.cpus // (node.gpus * most) for node in nodes))
-    return Packing(
-        nodes=nodes, threads=threads, shares={name: Share(cpus=threads, gpu=part) for name, part in cards.items()}
-    )
+    asked, threads = threads, threads or max(1, min(node.cpus // (node.gpus * most) for node in nodes))
+    shares = {name: Share(cpus=threads, gpu=part) for name, part in cards.items()}
+    for node in nodes:
+        if (used := max(share.at_once_on(node) for share in shares.values())) < node.gpus:
+            raise InputError(
+                f"--threads {threads}: of the {node.gpus} GPUs of {node.name}, {node.gpus - used} would be left idle, "
+                f"for it has {node.cpus} cores; {_more_trials(node, asked)}."
+            )
+    return Packing(nodes=nodes, threads=threads, shares=shares)
+
+
+def _more_trials(node: Node, threads: int | None) -> str:
+    if threads is not None and node.cpus >= node.gpus:
+        return f"give --threads {node.cpus // node.gpus} at most"
+    return "give it more (`ray start --num-cpus`), or hide cards by CUDA_VISIBLE_DEVICES"
 
 
 def _threads_on_processors(nodes: Sequence[Node], needs: Mapping[tuple[str, str], Peak]) -> int:

@@ -10,7 +10,7 @@ from animefer_core.trial import identity
 from sweep import folder
 from sweep.plan import grid
 from sweep.settings import resolve
-from tests.sweep.records import one_split
+from tests.sweep.records import Plan, one_split, plant
 
 VERSIONS = {"torch": "2.15.0", "torchvision": "0.29.2", "timm": "1.0.31"}
 
@@ -106,3 +106,20 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"), folder.locked(tmp_path / "file"):
         pass
+
+
+@pytest.mark.parametrize("text", ["null", "3", "[]"])
+def test_a_record_that_is_no_object_is_set_aside(tmp_path, text):
+    results = plant(tmp_path, Plan())
+    path = sorted(results.glob("trials/*/record.json"))[0]
+    path.write_text(text)
+    found = folder.find_records(results, move_damaged=True)
+    assert len(found.set_aside) == 1
+    assert path.parent.name not in {record.trial_id for record in found.records}
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', "[1]"])
+def test_an_edited_sweep_file_is_one_sentence(tmp_path, text):
+    (tmp_path / "sweep.json").write_text(text)
+    with pytest.raises(InputError, match="was edited and lacks fields; restore it"):
+        folder.read_sweep_file(tmp_path)

@@ -83,3 +83,13 @@ def test_a_read_only_results_folder_is_told_before_training(faces, disk):
     assert sentence == (
         f"animefer: --out {disk / 'out'}: the folder cannot be written (Read-only file system); choose another."
     )
+
+
+def test_a_model_that_finds_no_room_is_told_like_a_record(faces, disk):
+    """The model of a ResNet-18, 45 MB, goes before its record."""
+    result = animefer("sweep", "--data", faces, "--out", disk / "out", *SETTINGS[:-1], "all")
+    assert result.returncode == 1
+    *_, said = result.stderr.splitlines()
+    assert said.startswith("Stopped: the record of resnet18/")
+    assert "No space left on device" in said
+    assert not list((disk / "out" / "trials").glob("*/*"))

@@ -317,3 +317,22 @@ def test_the_plan_tells_what_a_sweep_would_train_and_cost(swept, tmp_path):
     assert not list((tmp_path / "new").glob("trials/*"))
     again = animefer("sweep", *SETTINGS, "--seeds", "1,2,3,4", "--out", folder, "--dry-run")
     assert "as the 4 that are there took" in again.stderr or "as the 6 that are there took" in again.stderr
+
+
+def test_arms_are_held_at_one_seed(tmp_path):
+    arms = ["--models", "resnet18", "--strategies", "linear_probe", *LONG[2:], "--epochs", 1, "--vary", "init"]
+    first = animefer("sweep", "--preset", "quick", *arms, "--seeds", "42,1", "--out", tmp_path)
+    assert first.returncode == 0, first.stderr
+    other = animefer("sweep", "--preset", "quick", *arms, "--seeds", "1,42", "--out", tmp_path)
+    assert other.returncode == 2
+    assert other.stderr.splitlines()[-1] == (
+        f"animefer: --vary: the arms in {tmp_path} hold the other streams at seed 42, and these would at 1; give 42 as "
+        "the first of --seeds, or choose a new folder."
+    )
+
+
+def test_again_keeps_the_model_of_the_new_record(tmp_path):
+    command = ["trial", *ALONE, "--epochs", 1, "--out", tmp_path]
+    for arguments in (command, [*command, "--again"]):
+        assert animefer(*arguments).returncode == 0
+        assert len(list(tmp_path.glob("trials/*/model.safetensors"))) == 1

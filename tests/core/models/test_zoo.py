@@ -377,3 +377,8 @@ def test_deit_and_vit_of_one_shape_open_the_same_share():
         parameters = dict(network.model.named_parameters())
         sizes.append([sum(parameters[each].numel() for each in block) for block in network.blocks])
     assert sizes[0] == sizes[1]
+
+
+def test_a_family_whose_groups_are_single_layers_alone_is_refused():
+    with torch.device("meta"), pytest.raises(InputError, match="rdnet_tiny"):
+        build("rdnet_tiny", 6, 224)

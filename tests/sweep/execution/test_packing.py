@@ -135,3 +135,15 @@ def test_a_containers_quota_counts(monkeypatch, tmp_path):
     (tmp_path / "cpu.max").write_text("100000 100000\n")
     monkeypatch.setattr(packing, "Path", lambda _: tmp_path / "cpu.max")
     assert available_cores() == 1
+
+
+@pytest.mark.parametrize(
+    ("node", "threads", "way_out"),
+    [
+        (replace(BOX, cpus=1), None, "1 would be left idle, for it has 1 cores; give it more"),
+        (replace(BOX, cpus=4), 4, "1 would be left idle, for it has 4 cores; give --threads 2 at most"),
+    ],
+)
+def test_cards_for_which_cores_are_lacking_are_an_error_with_the_way_out(node, threads, way_out):
+    with pytest.raises(InputError, match=way_out):
+        packed(node, threads=threads, on_cards=True)
