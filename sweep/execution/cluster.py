@@ -5,6 +5,7 @@ import importlib.metadata
 import logging
 import os
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,8 @@ from sweep.settings import AUTO
 
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 REACH_SECONDS = 10
+KNOCK_SECONDS = 30
+KNOCK = "import sys; from ray._raylet import GcsClient; GcsClient(address=sys.argv[1]).internal_kv_keys(b'', None)"
 PROBE_SECONDS = 120
 EQUAL = {"animefer": 3, "torch": 2, "torchvision": 2, "timm": 2}
 """Packages that must be the same on all machines -> how many parts of their versions."""
@@ -67,6 +70,14 @@ def _reach(address: str) -> None:
         raise InputError(
             f"--address {address}: nothing answers there ({why}); start the cluster's head by "
             f"`ray start --head --port={port}`, or leave --address and RAY_ADDRESS out to use this machine."
+        ) from error
+    # Ray itself would ask something that is no cluster for ever; what else may be wrong it tells soon.
+    try:
+        command = [sys.executable, "-c", KNOCK, address]
+        subprocess.run(command, timeout=KNOCK_SECONDS, capture_output=True, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise InputError(
+            f"--address {address}: what answers there is no Ray cluster; give the address that `ray start --head` told."
         ) from error
 
 

@@ -1,6 +1,7 @@
 """A sweep on a real cluster of two nodes that share nothing but a network; one of them is lost, then all of it."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -158,6 +159,16 @@ def test_an_address_where_nothing_answers(faces, tmp_path):
         "`ray start --head --port=1`, or leave --address and RAY_ADDRESS out to use this machine."
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_an_address_where_something_else_answers(faces, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"127.0.0.1:{mute.getsockname()[1]}"
+        sentence = refused("sweep", "--data", faces, "--out", tmp_path / "out", *SETTINGS, "--address", address)
+    assert sentence == (
+        f"animefer: --address {address}: what answers there is no Ray cluster; give the address that `ray start "
+        "--head` told."
+    )
 
 
 @pytest.mark.parametrize("address", ["ray://head:10001", "nowhere", "head:port", ":6379"])
