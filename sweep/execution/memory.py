@@ -9,8 +9,9 @@ Only what trains has gradients, moments and a place in the best copy, so each st
 Training opens blocks and never closes one: a strategy's last epoch is its hungriest. That epoch's step is taken here on
 tensors without contents, as the loop takes it, and what lives at once is counted operation by operation.
 
-All figures are *estimated*: kernels' own workspaces and what an allocator leaves unused are in no tensor.
-`tests/benchmarks/memory.py` sets them beside what a device held.
+All figures are *estimated*. On a processor the tensors' bytes are met to a few percent; what an allocator keeps for
+later and what kernels take for themselves is in no tensor, and `PROCESSOR_OVERHEAD` and `CARD_OVERHEAD` stand for it.
+`tests/benchmarks/memory.py` sets both beside what a device held.
 """
 
 import contextlib
@@ -36,11 +37,14 @@ from animefer_core.training.strategies import Strategy, trainable_blocks
 
 PROCESS_BYTES = 1_200_000_000
 """A worker process with its libraries loaded, before it holds a model."""
+PROCESSOR_OVERHEAD = 1.5
+"""Resident memory per byte of what comes and goes within an epoch: malloc keeps freed blocks of up to 32 MB, and gives
+back only larger ones. Measured 1.2 to 1.8, the most where it is small beside the process."""
 CONTEXT_BYTES = 500_000_000
 """What CUDA and its libraries hold of a card for a process, before its first tensor."""
 CARD_OVERHEAD = 1.2
 """Memory that a process reserves on a card, per byte of its tensors: blocks in use are rounded up, free ones are not
-where they are wanted, and convolutions are given workspaces."""
+where they are wanted, and convolutions are given workspaces. No card has been measured yet."""
 
 Used = Literal["fp32", "bf16"]
 
@@ -69,18 +73,23 @@ class Need:
         return self.parameters + self.gradients + self.moments + self.best_copy
 
     @property
+    def passing(self) -> int:
+        """Bytes at most of what comes and goes within an epoch: a step, the evaluation, or the second best copy."""
+        return max(self.activations, self.best_copy)
+
+    @property
     def total(self) -> int:
         """Bytes of all tensors at the peak, on a processor."""
-        return self.kept + max(self.activations, self.best_copy)
+        return self.kept + self.passing
 
     @property
     def on_processor(self) -> int:
         """Bytes of a process that trains on a processor, the pixels in the object store apart."""
-        return PROCESS_BYTES + self.total
+        return PROCESS_BYTES + self.kept + int(PROCESSOR_OVERHEAD * self.passing)
 
     def allocated_on_card(self, pixels: int) -> int:
         """Bytes of all tensors at the peak, on a card, which has a copy of the decoded images, of so many bytes."""
-        return self.kept + max(self.activations, self.best_copy, self.views) + pixels
+        return self.kept + max(self.passing, self.views) + pixels
 
     def on_card(self, pixels: int) -> int:
         """Bytes of a card that a process takes away from others."""

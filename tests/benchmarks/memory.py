@@ -2,11 +2,13 @@
 
     uv run python -m tests.benchmarks.memory [--models resnet18,resnet50,vit_b_16,vit_s_16]
         [--strategies linear_probe,partial,full] [--image-size 224] [--epochs 2] [--precision auto] [--device auto]
+        [--exact]
 
 Trains each model by each strategy on noise, a step an epoch, each in a process of its own, and prints a line each.
 Measured is, on a card, what torch allocated and what its allocator reserved for it, and what else of the card is in
 use (contexts; the card should be idle); on a processor, by how much the process's resident memory grew at most. A
-progressive strategy opens its blocks only in epochs that `--epochs` lets it reach.
+progressive strategy opens its blocks only in epochs that `--epochs` lets it reach. `--exact` has malloc (glibc's)
+give every block back as it is freed, so that what is measured is the tensors alone.
 """
 
 import argparse
@@ -14,12 +16,14 @@ import contextlib
 import ctypes
 import gc
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from itertools import product
 
 import numpy as np
+import psutil
 
 from animefer_core.config import Precision, Streams, TrialConfig, resize_for
 from animefer_core.data.pixels import ImageSet
@@ -77,6 +81,8 @@ class Measured:
     """What was used."""
     tensors: int
     """Allocated on the card, the images included; on a processor, by how much the process grew."""
+    process: int
+    """Resident memory of the whole process on a processor; 0 on a card."""
     reserved: int
     """By torch's allocator on the card; 0 on a processor."""
     context: int
@@ -89,7 +95,7 @@ def measure(case: Case) -> None:
     """Train in this process and print a Measured as JSON."""
     import torch
 
-    from animefer_core.training.device import choose_compute, peak_memory_bytes, reset_peak_memory
+    from animefer_core.training.device import choose_compute, reset_peak_memory
     from animefer_core.trial import run_trial
 
     compute = choose_compute(case.device, case.precision, case.image_size)
@@ -102,14 +108,17 @@ def measure(case: Case) -> None:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     reset_peak_memory(compute)
-    before = peak_memory_bytes(compute)
+    # Not the peak so far: a container may forbid its reset.
+    before = torch.cuda.memory_allocated() if on_card else psutil.Process().memory_info().rss
     record = run_trial(case.config, images, device=case.device, extra_views=False)
+    peak = record.efficiency["peak_memory_bytes"]
     reserved = torch.cuda.max_memory_reserved() if on_card else 0
     free, whole = torch.cuda.mem_get_info() if on_card else (0, 0)
     measured = Measured(
         device=compute.device_name,
         precision=compute.precision,
-        tensors=record.efficiency["peak_memory_bytes"] - before,
+        tensors=peak - before,
+        process=0 if on_card else peak,
         reserved=reserved,
         context=whole - free - torch.cuda.memory_reserved() if on_card else 0,
         pixels=images.pixels.nbytes if on_card else 0,
@@ -125,10 +134,11 @@ def _give_back() -> None:
             ctypes.CDLL(None).malloc_trim(0)
 
 
-def measured(case: Case) -> Measured:
-    """Return what a trial held, trained in a process of its own."""
+def measured(case: Case, *, exact: bool = False) -> Measured:
+    """Return what a trial held, trained in a process of its own; `exact`: without what malloc keeps for later."""
     command = [sys.executable, "-c", MEASURE.format(case=asdict(case))]
-    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    environment = os.environ | ({"MALLOC_MMAP_THRESHOLD_": "131072"} if exact else {})
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
     return Measured(**json.loads(printed.splitlines()[-1]))
 
 
@@ -155,7 +165,10 @@ def line(case: Case, seen: Measured) -> str:
         f"measured/estimated {seen.tensors / tensors:.2f}"
     )
     if not seen.reserved:
-        return text
+        return (
+            f"{text}; of the process estimated {need.on_processor / 1e6:.0f} MB, measured {seen.process / 1e6:.0f} MB, "
+            f"measured/estimated {seen.process / need.on_processor:.2f}"
+        )
     whole, held = need.on_card(seen.pixels), seen.reserved + seen.context
     return (
         f"{text}; of the card estimated {whole / 1e6:.0f} MB, measured {held / 1e6:.0f} MB "
@@ -173,11 +186,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--exact", action="store_true")
     options = parser.parse_args()
     common = {name: getattr(options, name) for name in ("image_size", "epochs", "precision", "device")}
     for model, strategy in product(options.models.split(","), options.strategies.split(",")):
         case = Case(model=model, strategy=strategy, **common)
-        print(line(case, measured(case)), flush=True)
+        print(line(case, measured(case, exact=options.exact)), flush=True)
 
 
 if __name__ == "__main__":
