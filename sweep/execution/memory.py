@@ -39,7 +39,7 @@ PROCESS_BYTES = 1_200_000_000
 """A worker process with its libraries loaded, before it holds a model."""
 PROCESSOR_OVERHEAD = 1.5
 """Resident memory per byte of what comes and goes within an epoch: malloc keeps freed blocks of up to 32 MB, and gives
-back only larger ones. Measured 1.2 to 1.8, the most where it is small beside the process."""
+back only larger ones. Processes grew by 1.1 to 1.8 times their tensors, the most where these were few."""
 CONTEXT_BYTES = 500_000_000
 """What CUDA and its libraries hold of a card for a process, before its first tensor."""
 CARD_OVERHEAD = 1.2
