@@ -62,7 +62,7 @@ def costs(
 def _calibrated(trials: Sequence[TrialConfig], data: ImageSet, pace: Pace, *, extra_views: bool) -> float:
     with torch.device("meta"):
         blocks = len(build(trials[0].model, len(data.classes), trials[0].image_size).blocks)
-    views = 1 + len(ALTERATIONS) if extra_views else 1
+    views = _views(extra_views=extra_views)
     total = 0.0
     for config in trials:
         rows = data.rows(config.split_digest, config.train_fraction)
@@ -90,7 +90,7 @@ def disk_bytes(
     if not to_run:
         return REPORT_BYTES
     sizes = {config.model: 4 * _parameters(config, len(data.classes)) for config in to_run}
-    views = 1 + len(ALTERATIONS) if extra_views else 1
+    views = _views(extra_views=extra_views)
     total = REPORT_BYTES
     for config in to_run:
         rows = data.rows(config.split_digest)
@@ -103,6 +103,11 @@ def disk_bytes(
         # Weights, the best epoch's, and two moments.
         total += 4 * max(sizes.values()) * min(packing.trials_at_once, len(to_run))
     return total
+
+
+def _views(*, extra_views: bool) -> int:
+    """Return how often a trial meets each test image."""
+    return 1 + len(ALTERATIONS) if extra_views else 1
 
 
 def _parameters(config: TrialConfig, classes: int) -> int:

@@ -40,8 +40,10 @@ def run_sweep(given: Mapping[str, Any], *, dry_run: bool) -> int:
             for line in lines(work, console):
                 console.print(line, highlight=False, markup=False, soft_wrap=True)
             return 0
-        with last_words(settings.out):
-            ended_by = _execute(console, work) if work.plan.to_run else None
+        ended_by = None
+        if work.plan.to_run:
+            with last_words(settings.out):
+                ended_by = _execute(console, work)
         if ended_by:
             console.print(_ending(ended_by, work), highlight=False, soft_wrap=True)
             return 1
@@ -112,15 +114,20 @@ def _execute(console: Console, work: Prepared) -> str | None:
 
 def _ending(ended_by: str, work: Prepared) -> str:
     """Say what a sweep that was ended leaves, and what is left to do."""
-    found = find_records(work.settings.out, move_damaged=False).records
-    completed = {record.trial_id for record in found if record.status == "completed"}
-    left = sum(config.trial_id not in completed for config in work.plan.trials)
-    begun = work.checkpoints.count(config.trial_id for config in work.plan.trials)
+    left = _not_completed(work)
+    begun = work.checkpoints.count(config.trial_id for config in left)
     goes_on = f", {begun} of them from a kept epoch" if begun else ""
     return (
-        f"{ended_by}; what is finished is kept in {work.settings.out}: {left} of {len(work.plan.trials)} "
+        f"{ended_by}; what is finished is kept in {work.settings.out}: {len(left)} of {len(work.plan.trials)} "
         f"trials are left to train{goes_on}. The same command goes on from there."
     )
+
+
+def _not_completed(work: Prepared) -> list[TrialConfig]:
+    """Return the trials of the call that have no completed record now."""
+    found = find_records(work.settings.out, move_damaged=False).records
+    completed = {record.trial_id for record in found if record.status == "completed"}
+    return [config for config in work.plan.trials if config.trial_id not in completed]
 
 
 def _announce(console: Console, work: Prepared) -> None:
@@ -154,9 +161,7 @@ def _axes(settings: Settings) -> Iterator[str]:
 
 
 def _conclude(console: Console, work: Prepared, page: Path) -> int:
-    found = find_records(work.settings.out, move_damaged=False).records
-    completed = {record.trial_id for record in found if record.status == "completed"}
-    missing = [config for config in work.plan.trials if config.trial_id not in completed]
+    missing = _not_completed(work)
     if missing:
         console.print(
             f"{len(missing)} of {len(work.plan.trials)} trials are not completed; the same command tries them again.",
