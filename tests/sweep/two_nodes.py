@@ -109,6 +109,10 @@ class TwoNodes:
         for space in (self.worker, self.head):
             self.kill(space)
             _ip("netns", "del", space, check=False)
+        for driver in self.drivers:
+            # Reaps it, and closes its pipes.
+            with driver:
+                driver.kill()
         shutil.rmtree(self.temporary, ignore_errors=True)
 
     def _start_node(self, space: str, options: list[str], hidden: tuple[Path, ...]) -> None:
