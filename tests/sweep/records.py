@@ -316,6 +316,8 @@ def _write_plan(folder: Path, plan: Plan, catalog: Catalog, configs: Sequence[Tr
         "name": "planted",
         "images_digest": catalog.images_digest,
         "fingerprint": {"image_size": 224, "torch": "2.11", "torchvision": "0.26", "timm": "1.0"},
+        "strategy": {},
+        "weights": {},
         "planned": [
             {
                 "trial_id": config.trial_id,
