@@ -81,6 +81,10 @@ def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
 class Checkpoints(Protocol):
     """Where a trial's last epoch is kept, if anywhere."""
 
+    @property
+    def hurried(self) -> bool:
+        """Whether the last epoch was to be kept whatever its age."""
+
     def load(self) -> EpochState | None:
         """Return the state to go on from, or None to begin anew."""
 
@@ -90,6 +94,8 @@ class Checkpoints(Protocol):
 
 class NoCheckpoints:
     """Every trial begins anew."""
+
+    hurried = False
 
     def load(self) -> None:
         """Return None."""
@@ -116,6 +122,8 @@ class TimedCheckpoints:
         self._clock = clock
         self._hurried = hurried
         self._last = clock()
+        self.hurried = False
+        """Whether the last epoch was to be kept whatever its age."""
 
     def load(self) -> EpochState | None:
         """Return what was kept, or None; a place that cannot be read costs epochs, not the trial."""
@@ -128,7 +136,8 @@ class TimedCheckpoints:
     def offer(self, state: Callable[[], EpochState]) -> None:
         """Keep the state if it is time; a full disk costs the checkpoint, not the trial."""
         try:
-            if self._clock() - self._last < 60 * self._minutes and not self._hurried():
+            self.hurried = self._hurried()
+            if self._clock() - self._last < 60 * self._minutes and not self.hurried:
                 return
             self._write(state())
         except OSError as error:
@@ -142,6 +151,11 @@ class UnderConditions:
     def __init__(self, checkpoints: Checkpoints, conditions: Mapping[str, Any]) -> None:
         self._checkpoints = checkpoints
         self._conditions = conditions
+
+    @property
+    def hurried(self) -> bool:
+        """Whether the last epoch was to be kept whatever its age."""
+        return self._checkpoints.hurried
 
     def load(self) -> EpochState | None:
         """Return the state that was kept, or None where it is another trial's, machine's or version's."""

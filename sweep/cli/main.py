@@ -1,6 +1,7 @@
 """The commands: parse, call, print. Everything heavy is imported inside them, so that --help answers at once."""
 
 import errno
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,8 @@ from sweep.settings import Settings
 DEBUG = "--debug"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """Of an OSError: the disk or the quota is full, or the disk is read-only."""
+INTERRUPTED = 130
+"""What Typer makes of KeyboardInterrupt."""
 USAGE_ERROR: Any = typer.BadParameter.__base__
 """What Typer raises for a command line that it cannot read; it exports no name for it."""
 
@@ -31,8 +34,12 @@ app.add_typer(data_app, name="data")
 def main() -> None:
     """Run the command line; what a user can mend becomes one sentence and exit code 2, --debug shows its traceback."""
     arguments = [argument for argument in sys.argv[1:] if argument != DEBUG] or ["--help"]
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, _end)
     try:
         code = app(arguments, prog_name="animefer", standalone_mode=False)
+    except _Ended as error:
+        raise SystemExit(_ended(error.args[0])) from None
     except (InputError, USAGE_ERROR) as error:
         if DEBUG in sys.argv:
             raise
@@ -44,7 +51,20 @@ def main() -> None:
         what = f"animefer: {error.filename or 'a file'} could not be written ({error.strerror})"
         typer.echo(f"{what}; make room there or choose another folder, and the same command goes on.", err=True)
         raise SystemExit(2) from None
-    raise SystemExit(code)
+    raise SystemExit(_ended("Ctrl-C") if code == INTERRUPTED else code)
+
+
+class _Ended(BaseException):
+    """A signal of a scheduler ended the command, by this name; while trials run, the executor hears it instead."""
+
+
+def _end(number: int, _frame: object) -> None:
+    raise _Ended(signal.Signals(number).name)
+
+
+def _ended(by: str) -> int:
+    typer.echo(f"animefer: ended by {by}; what is finished is kept, and the same command goes on.", err=True)
+    return 1
 
 
 def _usage(error: Any) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -43,7 +44,7 @@ def joined(address: str, device: str) -> Iterator[tuple[Node, ...]]:
     with tempfile.TemporaryFile() as said:
         try:
             with _said_to(said):
-                ray.init(address=address, **QUIET)
+                connect(address=address)
         except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
             said.seek(0)
             raise InputError(f"--address {address}: {_why(error, said.read().decode(errors='replace'))}") from error
@@ -55,7 +56,21 @@ def joined(address: str, device: str) -> Iterator[tuple[Node, ...]]:
             raise InputError(f"--device cuda: no machine of the cluster at {address} has a GPU; leave --device out.")
         yield nodes
     finally:
-        ray.shutdown()
+        disconnect()
+
+
+def connect(**options: Any) -> None:
+    """Start or join Ray; its handler of SIGTERM, which would say nothing, is not used."""
+    ours = signal.getsignal(signal.SIGTERM)
+    ray.init(**QUIET, **options)
+    signal.signal(signal.SIGTERM, ours)
+
+
+def disconnect() -> None:
+    """End or leave Ray, which would have SIGTERM kill this process from then on."""
+    ours = signal.getsignal(signal.SIGTERM)
+    ray.shutdown()
+    signal.signal(signal.SIGTERM, ours)
 
 
 def _reach(address: str) -> None:

@@ -16,7 +16,7 @@ from ray import tune
 
 from animefer_core.config import TrialConfig, config_from
 from animefer_core.trial import run_trial
-from sweep.execution.cluster import QUIET
+from sweep.execution.cluster import connect, disconnect
 from sweep.execution.packing import Packing, Share
 from sweep.execution.progress import Display
 from sweep.execution.searcher import Halving
@@ -117,17 +117,16 @@ def _started(packing: Packing) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    ray.init(
+    connect(
         address=LOCAL,
         num_cpus=sum(node.cpus for node in packing.nodes),
         num_gpus=sum(node.gpus for node in packing.nodes),
         include_dashboard=False,
-        **QUIET,
     )
     try:
         yield
     finally:
-        ray.shutdown()
+        disconnect()
 
 
 @contextlib.contextmanager

@@ -69,11 +69,12 @@ def trainable(
     """
     trial = config_from(config["trial"])
     log = io.StringIO()
+    kept = checkpoints.of(trial.trial_id)
     if torch.cuda.is_available():
         _keep_within(packing.share(trial))
 
     def on_epoch(entry: Mapping[str, Any]) -> None:
-        tune.report({name: entry[name] for name in EPOCH})
+        tune.report({name: entry[name] for name in EPOCH} | {"hurried": kept.hurried})
 
     try:
         weights = shared.weights.get(trial.model)
@@ -88,7 +89,7 @@ def trainable(
                 shared_device=packing.shares_device(trial),
                 extra_views=extra_views,
                 deterministic=deterministic,
-                checkpoints=checkpoints.of(trial.trial_id),
+                checkpoints=kept,
             )
     except ray.exceptions.RayError:
         raise

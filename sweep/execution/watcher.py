@@ -119,8 +119,10 @@ class Watcher(tune.Callback):
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """Tell of an epoch, or take the Outcome in."""
-        self._saved(trial)
         outcome = result.get("outcome")
+        if outcome is not None or result["hurried"]:
+            # Of an epoch that ended before trials were asked, nothing need be kept.
+            self._saved(trial)
         if outcome is None:
             self._display.epoch(config_of(trial), result)
             return

@@ -243,6 +243,40 @@ def test_a_terminated_sweep_says_what_is_left_and_is_taken_up(tmp_path, number):
     assert record.environment["resumed_after_epochs"][0] >= 1
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_before_training_ends_a_sweep_with_a_word(tmp_path, number):
+    driver = start("sweep", "--preset", "quick", *LONG[2:], "--models", "resnet18", "--out", tmp_path / "out")
+    while not list((tmp_path / "out" / "faces").glob("*/*")):
+        assert driver.poll() is None
+        time.sleep(0.01)
+    driver.send_signal(number)
+    _, said = driver.communicate(timeout=60)
+    assert driver.returncode == 1
+    name = "Ctrl-C" if number == signal.SIGINT else number.name
+    assert said.splitlines()[-1] == (
+        f"animefer: ended by {name}; what is finished is kept, and the same command goes on."
+    )
+    assert not list((tmp_path / "out").glob("trials/*"))
+
+
+SIGNAL_INSTEAD_OF_REPORT = """
+import os, signal
+import sweep.cli.run
+from sweep.cli.main import main
+sweep.cli.run.write_report = lambda folder: os.kill(os.getpid(), signal.SIGTERM)
+main()
+"""
+
+
+def test_a_signal_while_the_report_is_written_ends_a_sweep_with_a_word(tmp_path):
+    one = ["--models", "resnet18", "--strategies", "linear_probe", "--seeds", "1", "--out", tmp_path / "out"]
+    command = [sys.executable, "-c", SIGNAL_INSTEAD_OF_REPORT, "sweep", *map(str, [*SETTINGS[:2], *LONG[2:], *one])]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("animefer: ended by SIGTERM; what is finished is kept")
+    assert len(records(tmp_path / "out")) == 1
+
+
 RECORD = """model strategy seed arm status config split_digest weights_digest epochs_run best_epoch percent_trainable
     history validation test efficiency environment error"""
 METRICS = "accuracy loss precision_macro recall_macro f1_macro f1_weighted ece per_class confusion"

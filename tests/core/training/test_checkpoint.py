@@ -352,3 +352,12 @@ class TestClock:
             raise AssertionError("gathered")
 
         TimedCheckpoints(5, lambda: None, lambda state: None, lambda: 0.0).offer(gather)
+
+    def test_what_is_hurried_is_kept_at_once_and_says_so(self):
+        kept, asked = [], [False]
+        checkpoints = TimedCheckpoints(5, lambda: None, kept.append, lambda: 0.0, lambda: asked[0])
+        checkpoints.offer(lambda: EMPTY)
+        assert (kept, checkpoints.hurried) == ([], False)
+        asked[0] = True
+        checkpoints.offer(lambda: EMPTY)
+        assert (kept, checkpoints.hurried) == ([EMPTY], True)

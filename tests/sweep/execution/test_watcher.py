@@ -1,16 +1,19 @@
 """The driver's watch over trials, where no Ray is needed for it."""
 
 import io
+import signal
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
+from sweep.checkpoints import Place
 from sweep.execution import watcher as module
 from sweep.execution.packing import Node, Packing, Share
 from sweep.execution.progress import display_for
 from sweep.execution.watcher import NO_ROOM_SECONDS, Watcher, _last_failure
-from sweep.execution.work import SweepStoppedError, Work
+from sweep.execution.work import SweepEndedError, SweepStoppedError, Work
 from sweep.plan import grid
 from sweep.settings import resolve
 from tests.sweep.records import one_split
@@ -73,6 +76,21 @@ def test_a_machine_that_comes_in_time_is_waited_for(watcher, clock, monkeypatch)
 def test_while_a_trial_runs_nobody_asks_for_machines(watcher, clock, monkeypatch):
     monkeypatch.setattr(module, "alive", lambda: pytest.fail("asked"))
     step(watcher, "RUNNING")
+
+
+def test_an_epoch_on_its_way_when_the_signal_comes_is_not_taken_for_a_kept_one(watcher, clock, tmp_path):
+    watcher._work = replace(watcher._work, checkpoints=Place(where=str(tmp_path), minutes=5))
+    (config,) = watcher._work.trials
+    trial = SimpleNamespace(status="RUNNING", trial_id="t", config={"trial": config.as_dict()})
+    watcher.on_trial_start(0, [trial], trial)
+    watcher._end(signal.SIGTERM, None)
+    watcher.on_step_end(0, [trial])
+    epoch = {"epoch": 3, "validation_loss": 1.0, "validation_accuracy": 0.5}
+    watcher.on_trial_result(0, [trial], trial, epoch | {"hurried": False})
+    watcher.on_step_end(0, [trial])
+    watcher.on_trial_result(0, [trial], trial, epoch | {"hurried": True})
+    with pytest.raises(SweepEndedError, match="SIGTERM"):
+        watcher.on_step_end(0, [trial])
 
 
 def test_of_several_failures_the_last_is_told():
