@@ -22,6 +22,7 @@ from sweep.folder import EARLIER, find_records, move_aside
 from sweep.keeping import Keeper
 from sweep.prepare import Prepared, prepared
 from sweep.report.page import write_report
+from sweep.report.words import count
 from sweep.settings import DEMO, Settings, resolve
 
 
@@ -139,10 +140,13 @@ def _announce(console: Console, work: Prepared) -> None:
         f"{len(work.data.labels)} images of {len(work.data.classes)} classes ({parts}); "
         f"{len(settings.models) * len(settings.strategies)} configurations x {' x '.join(_axes(settings))}: "
         f"{plan.present} of {len(plan.trials)} trials are there, {len(plan.to_run)} to train{failed}, "
-        f"{work.packing.trials_at_once} at once with {work.packing.threads} threads each. Results: {settings.out}",
+        f"{work.packing.trials_at_once} at once with {count(work.packing.threads, 'thread')} each. Results: "
+        f"{settings.out}",
         highlight=False,
         soft_wrap=True,
     )
+    if settings.gpu_share is not None and not any(node.gpus for node in work.packing.nodes):
+        console.print("--gpu-share says nothing here: no GPU takes part.", highlight=False)
     for reason in work.set_aside:
         console.print(f"set aside: {reason}", highlight=False, markup=False, soft_wrap=True)
 
