@@ -18,7 +18,7 @@ from sweep.cli.foretell import lines
 from sweep.execution.environment import configure_ray
 from sweep.execution.last_words import last_words
 from sweep.execution.loggers import check_installed, logged
-from sweep.folder import EARLIER, find_records, move_aside
+from sweep.folder import copy_aside, find_records
 from sweep.keeping import Keeper
 from sweep.prepare import Prepared, prepared
 from sweep.report.page import write_report
@@ -179,7 +179,7 @@ def run_one(given: Mapping[str, Any], *, again: bool) -> int:
     """Run one configuration with one seed in this process, once on every split, arm and share that is asked for.
 
     Return the exit code. A trial that is completed runs again only where `again` is true; its record then lies in
-    DIR/earlier/, moved there when the new one is whole, and the report says so.
+    DIR/earlier/, copied there when the new one is whole, and the report says so.
     """
     console = Console(stderr=True)
     settings = resolve(given)
@@ -220,7 +220,7 @@ def _run_trial(console: Console, work: Prepared, keeper: Keeper, config: TrialCo
         # Like a sweep, a trial leaves a record of its failure.
         record = failed_record(config, error)
     if completed and record.status == "completed":
-        move_aside(settings.out, directory, EARLIER)
+        copy_aside(settings.out, directory)
     if not completed or record.status == "completed":
         keeper.keep(record, lambda: record.state)
     if record.status == "failed":

@@ -8,7 +8,13 @@ from sweep.execution.cluster import check_versions
 
 @pytest.mark.parametrize(
     ("package", "version", "fits"),
-    [("animefer", "0.1.1", False), ("torch", "2.14.0", False), ("torch", "2.15.9", True), ("timm", "1.1.31", False)],
+    [
+        ("animefer", "0.1.1", False),
+        ("torch", "2.14.0", False),
+        ("torchvision", "0.28.2", False),
+        ("torch", "2.15.9", True),
+        ("timm", "1.1.31", False),
+    ],
 )
 def test_versions_that_would_make_other_numbers(package, version, fits):
     here = {"animefer": "0.1.0", "torch": "2.15.0+cu130", "torchvision": "0.29.2", "timm": "1.0.31"}
