@@ -66,8 +66,9 @@ def connect(**options: Any) -> None:
     """
     ours = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)}
     heard: list[int] = []
-    for number in ours:
-        signal.signal(number, lambda number, _: heard.append(number))
+    for number, handler in ours.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, lambda number, _: heard.append(number))
     try:
         ray.init(**QUIET, **options)
     except SystemExit:
