@@ -1,5 +1,6 @@
 """What the commands call that only read: folders of images, and what a sweep left. None of it imports torch."""
 
+import math
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,23 +12,30 @@ from animefer_core.errors import InputError
 from sweep.frames import Sweep, cause, read_sweep
 from sweep.importing import import_predictions
 from sweep.report.compare import compare
-from sweep.report.files import write_tables
-from sweep.report.page import write_report
-from sweep.report.tables import all_tables
+from sweep.report.files import FORMATS as TABLES
+from sweep.report.images import FORMATS as IMAGES
+from sweep.report.page import write, write_report
 
-FORMATS = ("html", "csv", "md", "tex")
+FORMATS = ("html", *TABLES, *IMAGES)
 
 
-def write(directory: Path, formats: str) -> list[Path]:
-    """Write a report in the formats of a comma-separated list; return the page, or the tables where it is left out."""
+def written(directory: Path, formats: str, *, unnamed: bool, price_per_hour: str | None) -> list[Path]:
+    """Write a report in the formats of a comma-separated list; return the page, without it the tables, and figures."""
     wanted = [name.strip() for name in formats.split(",")]
     if unknown := [name for name in wanted if name not in FORMATS]:
         raise InputError(f"--format {unknown[0]}: there is no such format; choose from {', '.join(FORMATS)}.")
-    tables = [name for name in wanted if name != "html"]
-    if "html" in wanted:
-        return [write_report(directory, tables)]
-    sweep = read_sweep(directory)
-    return write_tables(sweep, all_tables(sweep), directory / "tables", tables)
+    files = write(directory, wanted, unnamed=unnamed, price_per_hour=_price(price_per_hour))
+    return [path for path in files if "html" not in wanted or path.suffix.strip(".") not in TABLES]
+
+
+def _price(text: str | None) -> float | None:
+    try:
+        price = None if text is None else float(text)
+    except ValueError:
+        price = math.nan
+    if price is not None and not 0 < price < math.inf:
+        raise InputError(f"--price-per-hour {text}: give a number above 0, in any currency.")
+    return price
 
 
 def status_lines(directory: Path) -> Iterator[str]:
