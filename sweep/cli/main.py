@@ -324,9 +324,11 @@ def compare(
     second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
 ) -> None:
     """Say how configuration A differs from B, how surely, and what would decide it."""
-    from sweep.cli.look import compared
+    from rich.console import Console
 
-    typer.echo(compared(directory, first, second))
+    from sweep.cli.look import print_comparison
+
+    print_comparison(directory, first, second, Console())
 
 
 @data_app.command()
