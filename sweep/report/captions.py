@@ -216,7 +216,7 @@ class _Words:
         return (
             f"{self.here}. One model a configuration, which averages its seeds' probabilities: not a mean over seeds. "
             f"Interval, 95 %: its accuracy on all {self.images} of this kind; another set of seeds would make another "
-            f"ensemble. Nothing is tested. {SINGLE}"
+            f"ensemble. Nothing is tested. {SINGLE} {self.training}"
         )
 
     def views(self) -> str:

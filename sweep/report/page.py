@@ -41,6 +41,7 @@ from sweep.report.price import priced
 from sweep.report.sections import sections
 from sweep.report.tables import all_tables
 from sweep.report.tuning import tuning
+from sweep.report.varied import varied
 from sweep.report.words import count, listed, number, plus_minus, total_range
 
 PARTS = ("train", "validation", "test")
@@ -131,6 +132,7 @@ def render(sweep: Sweep, tables: Mapping[str, pd.DataFrame], written: datetime, 
         efficiency=tables["efficiency"].to_dict("records") if "efficiency" in tables else [],
         failed=[_failure(record) for each in sweep.conditions for record in each.failed],
         provenance=provenance(sweep),
+        varied=varied(sweep),
         settings=settings,
         settings_link=None if settings is None else f"data:text/plain;charset=utf-8,{quote(settings)}",
         sections={section.key: section for section in sections(sweep, tables)},
