@@ -29,6 +29,7 @@ OF_CALLS = ("at", "command", "file_sha256", "host", "settings", "trials")
 OUTSIDE = re.compile(r"\S*[/\\@]\S*")
 """A word that may be a path, an address or a user's name at a host."""
 UNREADABLE = "cannot be read"
+BROKEN = "# Left out: the file is no whole TOML file.\n"
 
 
 def anonymous(sweep: Sweep, settings: str | None) -> tuple[Sweep, str | None]:
@@ -59,7 +60,10 @@ class _Names:
         )
 
     def toml(self, text: str) -> str:
-        return tomli_w.dumps(self._settings(tomllib.loads(text)))
+        try:
+            return tomli_w.dumps(self._settings(tomllib.loads(text)))
+        except tomllib.TOMLDecodeError:
+            return BROKEN
 
     def _records(self, records: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
         return tuple(

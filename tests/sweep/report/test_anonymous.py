@@ -114,6 +114,11 @@ def test_a_place_that_is_none_keeps_its_word(folder):
     assert tomllib.loads(settings) == {"data": "demo", "address": "local"}
 
 
+def test_settings_that_are_no_toml_are_left_out(folder):
+    _, settings = anonymous(read_sweep(folder), f"data = {SECRET}")
+    assert settings == "# Left out: the file is no whole TOML file.\n"
+
+
 def test_an_imported_files_path_is_left_out(tmp_path):
     digits().to_csv(tmp_path / f"{SECRET}.csv", index=False)
     import_predictions(tmp_path / f"{SECRET}.csv", tmp_path / SECRET)

@@ -33,4 +33,4 @@ def test_they_can_be_saved_as_the_same_file_without_a_network(folder):
 
 def test_without_such_a_file_nothing_is_offered(folder):
     (folder / "sweep.toml").unlink(missing_ok=True)
-    assert "download=" not in write_report(folder).read_text(encoding="utf-8")
+    assert 'download="sweep.toml"' not in write_report(folder).read_text(encoding="utf-8")
