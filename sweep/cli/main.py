@@ -263,13 +263,22 @@ def plan(
 def report(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The results folder.")],
     formats: Annotated[
-        str, typer.Option("--format", metavar="A,B", help="Any of html, csv, md, tex.")
+        str,
+        typer.Option(
+            "--format", metavar="A,B", help="Any of html, csv, md, tex; svg and pdf are figures, in DIR/figures."
+        ),
     ] = "html,csv,md,tex",
+    anonymous: Annotated[
+        bool, typer.Option("--anonymous", help="Leave out hosts, paths, users and error messages, for blind review.")
+    ] = False,
+    price_per_hour: Annotated[
+        str | None, typer.Option(metavar="X", help="Say what trials cost at X an hour, in any currency.")
+    ] = None,
 ) -> None:
     """Write tables/ and report.html from the records in DIR, finished or not."""
-    from sweep.cli.look import write
+    from sweep.cli.look import written
 
-    for path in write(directory, formats):
+    for path in written(directory, formats, unnamed=anonymous, price_per_hour=price_per_hour):
         typer.echo(path)
 
 
@@ -321,9 +330,11 @@ def compare(
     second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
 ) -> None:
     """Say how configuration A differs from B, how surely, and what would decide it."""
-    from sweep.cli.look import compared
+    from rich.console import Console
 
-    typer.echo(compared(directory, first, second))
+    from sweep.cli.look import print_comparison
+
+    print_comparison(directory, first, second, Console())
 
 
 @data_app.command()

@@ -484,11 +484,9 @@ def _curve(history: Table, metric: str, scale: float, strategy: str, place: int)
     """Return the band and the line of a strategy: over the seeds that still trained in an epoch, folds together."""
     colour = COLOURS[place % len(COLOURS)]
     epochs, means, seeds, band = [], [], [], []
-    for epoch in sorted({int(number) for number in history["epoch"]}):
-        of_seeds = history[history["epoch"] == epoch].groupby("seed")[metric].mean()
-        numbers = scale * of_seeds.dropna().to_numpy(dtype=np.float64)
-        if not numbers.size:
-            continue
+    of_seeds = history.groupby(["epoch", "seed"])[metric].mean().dropna()
+    for epoch, values in of_seeds.groupby(level="epoch"):
+        numbers = scale * values.to_numpy(dtype=np.float64)
         epochs.append(epoch)
         means.append(float(numbers.mean()))
         seeds.append(f"{plain(strategy)}<br>epoch {epoch}: {numbers.mean():.3f}, {numbers.size} seeds")
