@@ -13,6 +13,7 @@ safetensors and JSON, so nothing is ever unpickled.
 
 import hashlib
 import json
+import math
 import os
 import time
 import warnings
@@ -63,6 +64,20 @@ class EpochState:
         for name, moments in self.adamw.items():
             parameter = parameters[name]
             optimizer.state[parameter] = {key: _laid_out_as(parameter, value) for key, value in moments.items()}
+
+
+NOTHING_YET = EpochState(
+    history=[],
+    best_loss=math.inf,
+    best_epoch=0,
+    best={},
+    best_logits=np.empty(0, np.float32),
+    ever_trained=set(),
+    model={},
+    adamw={},
+    resumed_after=[],
+)
+"""Before the first epoch."""
 
 
 def adamw_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensors]:

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from animefer_core.config import TrialConfig
 from animefer_core.data.alterations import Alteration
-from animefer_core.data.augment import draw_views, evaluation_views, training_views
+from animefer_core.data.augment import ViewDraws, draw_views, evaluation_views, training_views
 from animefer_core.data.pixels import ImageSet
 from animefer_core.metrics import cross_entropy
 from animefer_core.models.zoo import Colours, Network, layer_groups
 from animefer_core.seeds import stream, torch_seed
-from animefer_core.training.checkpoint import Checkpoints, EpochState, NoCheckpoints, adamw_of
+from animefer_core.training.checkpoint import NOTHING_YET, Checkpoints, EpochState, NoCheckpoints, adamw_of
 from animefer_core.training.device import Compute
 from animefer_core.training.freezing import percent_trainable, set_trainable, trainable_names
 from animefer_core.training.strategies import Strategy, learning_rates, trainable_blocks
@@ -98,31 +98,22 @@ def fit(
     train_rows, validation_rows = rows_of["train"], rows_of["validation"]
     optimizer = _optimizer(network, config)
     labels = torch.tensor(data.labels, device=compute.device)
-    history: list[dict[str, Any]] = []
-    best_loss, best_epoch = math.inf, 0
-    best_state: dict[str, Tensor] = {}
-    best_logits: npt.NDArray[np.float32] = np.empty(0, np.float32)
-    ever_trained: set[str] = set()
-    resumed_after: list[int] = []
     buffers = {name for name, _ in model.named_buffers()}
-
-    state = checkpoints.load()
-    if state is not None:
-        state.restore(model, optimizer)
-        history, best_loss, best_epoch = state.history, state.best_loss, state.best_epoch
-        best_state, best_logits, ever_trained = state.best, state.best_logits, state.ever_trained
-        resumed_after = [*state.resumed_after, len(history)]
+    state = checkpoints.load() or NOTHING_YET
+    state.restore(model, optimizer)
+    history, best_loss, best_epoch = [*state.history], state.best_loss, state.best_epoch
+    best_state, best_logits, ever_trained = {**state.best}, state.best_logits, {*state.ever_trained}
+    resumed_after = [*state.resumed_after, len(history)] if history else []
+    if history:
         # The last epoch may have been the last of all, and its share is yet to be told.
-        blocks = trainable_blocks(strategy, len(history) - 1, len(network.blocks), config.epochs_cap)
-        set_trainable(network, blocks, config.frozen_norm, strategy.block_order)
+        _open(network, config, len(history) - 1)
 
     for epoch in range(len(history), strategy.epochs(config.epochs_cap)):
         if strategy.is_over(epoch - 1, best_epoch, config.epochs_cap):
             break
 
         # What trains, and how fast: derived from the epoch alone.
-        blocks = trainable_blocks(strategy, epoch, len(network.blocks), config.epochs_cap)
-        set_trainable(network, blocks, config.frozen_norm, strategy.block_order)
+        _open(network, config, epoch)
         opened = set(trainable_names(network)) - ever_trained
         ever_trained |= opened
         # Until now these have their first values, which are also those of the best epoch so far.
@@ -131,26 +122,14 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = rates[group["name"]] * group["scale"]
 
-        # Every configuration of this seed meets these images in this order under these draws.
-        order = stream(config.streams.order, "order", epoch).permutation(len(train_rows))
-        draws = draw_views(
-            len(train_rows),
-            stream(config.streams.augmentation, "augmentation", epoch),
-            config.views,
-            config.resize,
-            config.image_size,
-        )
-        torch.manual_seed(torch_seed(config.streams.augmentation, "dropout", epoch))
-
         # Train.
+        order, draws = _drawn(config, epoch, len(train_rows))
         losses, sizes = [], []
         clock = _Stopwatch(compute)
         for batch in batches(order, strategy.batch_size):
             rows = train_rows[batch]
             views = training_views(pictures[rows], draws.rows(batch), config.views, config.image_size, *normalisation)
-            losses.append(
-                _step(network, optimizer, _laid_out(views, network, compute), labels[rows], compute, strategy)
-            )
+            losses.append(_step(network, optimizer, views, labels[rows], compute, strategy))
             sizes.append(len(batch))
         clock.stop()
 
@@ -160,9 +139,7 @@ def fit(
         step_losses, logits = fetched[: len(losses)], fetched[len(losses) :].reshape(scores.shape)
         _refuse_divergence(step_losses, epoch)
         seconds = clock.seconds()
-        loss = cross_entropy(logits, data.labels[validation_rows])
-        if not math.isfinite(loss):
-            raise TrainingDivergedError(f"the validation loss is {loss} after epoch {epoch + 1}")
+        loss = _finite(cross_entropy(logits, data.labels[validation_rows]), epoch)
         history.append(
             {
                 "epoch": epoch + 1,
@@ -277,7 +254,7 @@ def _step(
     strategy: Strategy,
 ) -> Tensor:
     with compute.autocast():
-        logits = network.model(views)
+        logits = network.model(_laid_out(views, network, compute))
     loss = nn.functional.cross_entropy(logits.float(), labels)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -325,6 +302,27 @@ def _epoch_state(
         ever_trained=ever_trained,
         **so_far,
     )
+
+
+def _open(network: Network, config: TrialConfig, epoch: int) -> None:
+    """Have that train which the strategy says of this epoch."""
+    blocks = trainable_blocks(config.strategy, epoch, len(network.blocks), config.epochs_cap)
+    set_trainable(network, blocks, config.frozen_norm, config.strategy.block_order)
+
+
+def _drawn(config: TrialConfig, epoch: int, images: int) -> tuple[npt.NDArray[np.int64], ViewDraws]:
+    """Return in what order and under which draws every configuration of this seed meets the images in this epoch."""
+    order = stream(config.streams.order, "order", epoch).permutation(images)
+    augmentation = stream(config.streams.augmentation, "augmentation", epoch)
+    draws = draw_views(images, augmentation, config.views, config.resize, config.image_size)
+    torch.manual_seed(torch_seed(config.streams.augmentation, "dropout", epoch))
+    return order, draws
+
+
+def _finite(validation_loss: float, epoch: int) -> float:
+    if not math.isfinite(validation_loss):
+        raise TrainingDivergedError(f"the validation loss is {validation_loss} after epoch {epoch + 1}")
+    return validation_loss
 
 
 def _refuse_divergence(losses: npt.NDArray[np.float32], epoch: int) -> None:

@@ -26,13 +26,14 @@ from plotly.offline import get_plotlyjs
 
 from animefer_core.errors import InputError
 from animefer_core.record import TrialRecord, write_atomically
-from sweep.frames import ORDINARY_ARM, Sweep, cause, read_sweep
+from sweep.frames import Sweep, cause, read_sweep
 from sweep.report import figures
 from sweep.report.anonymous import anonymous
 from sweep.report.captions import captions
 from sweep.report.figures import Drawing
 from sweep.report.files import FORMATS as WRITTEN
 from sweep.report.files import write_tables
+from sweep.report.first_screen import first_screen
 from sweep.report.gains import of_best
 from sweep.report.images import FORMATS as IMAGES
 from sweep.report.images import check_export, write_figures
@@ -42,9 +43,8 @@ from sweep.report.sections import sections
 from sweep.report.tables import all_tables
 from sweep.report.tuning import tuning
 from sweep.report.varied import varied
-from sweep.report.words import count, listed, number, plus_minus, total_range
+from sweep.report.words import count, number, plus_minus, total_range
 
-PARTS = ("train", "validation", "test")
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -125,7 +125,8 @@ def render(sweep: Sweep, tables: Mapping[str, pd.DataFrame], written: datetime, 
     plotly, script = get_plotlyjs(), (TEMPLATES / "page.js").read_text(encoding="utf-8")
     return environment.get_template("report.html").render(
         sweep=sweep,
-        headline=headline(sweep, tables["summary"], tables["ranking"]),
+        first=first_screen(sweep, tables, _used(sweep, "device_name", "device")),
+        probabilities=any(each.has_probabilities for each in sweep.configurations),
         notes=notes(sweep),
         summary=tables["summary"].to_dict("records"),
         class_f1=_class_rows(tables["per_class"]),
@@ -145,69 +146,6 @@ def render(sweep: Sweep, tables: Mapping[str, pd.DataFrame], written: datetime, 
         script=Markup(script),
         hashes=[_csp_hash(plotly), _csp_hash(script)],
     )
-
-
-def headline(sweep: Sweep, summary: pd.DataFrame, ranking: pd.DataFrame) -> dict[str, Any]:
-    """Return what the first screen says: counts, data, seeds and hardware, and the configuration best on validation."""
-    parts = sweep.class_counts.sum()
-    judged = summary[summary["validation_accuracy_mean"].notna()].to_dict("records")
-    if not judged and len(summary) == 1:
-        judged = summary[summary["n_seeds"] > 0].to_dict("records")
-    best = max(judged, key=lambda row: row["validation_accuracy_mean"], default=None)
-    planned = len(sweep.trials)
-    return {
-        "completed": int((sweep.trials["status"] == "completed").sum()),
-        "condition": _condition(sweep),
-        "planned": planned,
-        "configurations": len(sweep.configurations),
-        "incomplete": [each for each in sweep.configurations if not each.complete],
-        "seeds": list(dict.fromkeys(seed for each in sweep.configurations for seed in each.planned_seeds)),
-        "images": {part: int(parts[part]) for part in PARTS if parts[part] or not sweep.imported},
-        "probabilities": any(each.has_probabilities for each in sweep.configurations),
-        "hardware": _used(sweep, "device_name", "device"),
-        "best": best,
-        "rivals": "" if best is None else _rivals(f"{best['model']}/{best['strategy']}", ranking, _varied(sweep)),
-        "compared": len(judged),
-    }
-
-
-def _condition(sweep: Sweep) -> str:
-    """Say of which division and share of the images the page is, where it is not the usual one or not alone."""
-    told = [] if sweep.is_usual and not sweep.others else [sweep.condition]
-    if arms := sum(record.arm != ORDINARY_ARM for each in sweep.conditions for record in each.records):
-        told.append(f"{count(arms, 'trial')} in which one thing alone varied, under Spread alone")
-    if sweep.others:
-        told.append(f"also in this folder: {'; '.join(each.condition for each in sweep.others)}")
-    return "; ".join(told)
-
-
-def _varied(sweep: Sweep) -> str:
-    return "seeds and images varied, also in training" if sweep.division.n_folds else "seeds and test images varied"
-
-
-def _rivals(best: str, ranking: pd.DataFrame, varied: str) -> str:
-    """Say which configurations may be the best on images like these, and whether the best on validation is of them."""
-    names = ranking["model"] + "/" + ranking["strategy"]
-    compared = ranking["in_best_set"].notna()
-    may = [name for name, stays in zip(names, ranking["in_best_set"].fillna(False), strict=True) if stays]
-    if not may:
-        return (
-            "Whether it is better than the next ones cannot be told: that takes two seeds that several have in common."
-        )
-    others = [name for name in may if name != best]
-    of = f"95 % confidence set of {compared.sum()}, {varied}"
-    left = [name for name in names[~compared] if name != best]
-    rest = f" Not ranked, for want of seeds in common: {listed(left)}." if left else ""
-    if best not in list(names[compared]):
-        return (
-            f"It is not ranked, for want of seeds in common with the others; of those {listed(may)} may be the best."
-            + rest
-        )
-    if best not in may:
-        return f"Yet by the test images it is not among those that may be the best: {', '.join(others)} ({of}).{rest}"
-    if not others:
-        return f"No other stays in the set of those that may be the best ({of}).{rest}"
-    return f"It may be the best; so may {listed(others, 20)} ({of}).{rest}"
 
 
 def provenance(sweep: Sweep) -> dict[str, Any]:

@@ -67,6 +67,14 @@ class Plan:
     """Standard deviation of a split's effect on how far the right class's logit stands out."""
     views: Mapping[str, int] = field(default_factory=lambda: {"grey": 4, "jpeg30": 1, "mirrored": 0})
     """View of the test images -> how many that a trial has right as they are it has wrong there."""
+    skill: Mapping[str, float] = field(default_factory=dict)
+    """Configuration -> how far the right class's logit stands out, in place of what its name draws."""
+    seed_spread: float | None = None
+    """Standard deviation over seeds of that, drawn for each trial; None: a little that all configurations share."""
+    taste: float = 0.0
+    """Standard deviation of what a configuration makes of an image whatever its seed."""
+    lucky: str | None = None
+    """The configuration whose validation images, alone, are easy."""
     without_views: Sequence[tuple[str, str, int]] = ()
     """(model, strategy, seed) of trials that met no other view."""
 
@@ -189,11 +197,15 @@ def _record(plan: Plan, catalog: Catalog, split: Split, config: TrialConfig, fai
     )
 
 
-def _skill(config: TrialConfig) -> float:
+def _skill(plan: Plan, config: TrialConfig) -> float:
     """Return how far the right class's logit stands out; differs by model and strategy, and a little by seed."""
-    digest = hashlib.sha256(f"{config.model}/{config.strategy.name}".encode()).digest()
+    name = f"{config.model}/{config.strategy.name}"
+    digest = hashlib.sha256(name.encode()).digest()
     gain = 0.6 if config.model.startswith("vit") else 0.2
-    return 1.0 + digest[0] / 128 + 0.1 * (config.streams.init % 5) + gain * np.log2(config.train_fraction)
+    of_seed = 0.1 * (config.streams.init % 5)
+    if plan.seed_spread is not None:
+        of_seed = plan.seed_spread * _draws(config, "seed").normal()
+    return plan.skill.get(name, 1.0 + digest[0] / 128) + of_seed + gain * np.log2(config.train_fraction)
 
 
 def _draws(config: TrialConfig, purpose: str) -> np.random.Generator:
@@ -210,8 +222,13 @@ def _predictions(plan: Plan, catalog: Catalog, split: Split, config: TrialConfig
     labels = np.asarray([number[image.label] for image in catalog.images], dtype=np.int64)
     logits = difficulty + 0.7 * noise
     of_split = np.random.default_rng(int(config.split_digest[:16], 16)).normal() * plan.fold_spread
-    logits[np.arange(labels.size), labels] += _skill(config) + of_split
+    logits[np.arange(labels.size), labels] += _skill(plan, config) + of_split
+    if plan.taste:
+        of_configuration = hashlib.sha256(f"{config.model}/{config.strategy.name}".encode()).digest()
+        logits += plan.taste * np.random.default_rng(of_configuration[0]).normal(size=difficulty.shape)
     rows = {part: split.rows(part) for part in PARTS}
+    if plan.lucky == f"{config.model}/{config.strategy.name}":
+        logits[rows["validation"], labels[rows["validation"]]] += 2
     return Predictions(
         validation_logits=logits[rows["validation"]].astype(np.float32),
         validation_labels=labels[rows["validation"]],

@@ -1,0 +1,293 @@
+"""What the page says first: what was compared, what came of it, how sure that is, and what would decide the rest.
+
+A reader who stops here has the answer. Every sentence is made from the tables, so that none says more than they show.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from sweep.frames import ORDINARY_ARM, Configuration, Sweep
+from sweep.report.words import count, listed, number, total_range
+from sweep.verdicts import UNDECIDED
+
+PARTS = ("train", "validation", "test")
+MOST_NAMES = 20
+MOST_SEEDS = 20
+"""More seeds than these nobody buys: beyond, the way out is told in test images."""
+
+SPELLED = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+Tables = Mapping[str, pd.DataFrame]
+Row = Mapping[Any, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The configuration to take for one purpose."""
+
+    purpose: str
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstScreen:
+    """Everything above the sections but the warnings."""
+
+    completed: int
+    """Trials, of all that were planned."""
+    planned: int
+    configurations: int
+    condition: str
+    """Which division and share of the images the page is of, where it is not the usual one or not alone."""
+    incomplete: Sequence[Configuration]
+    seeds: Sequence[int]
+    images: Mapping[str, int]
+    """Part -> its number of images."""
+    hardware: Sequence[str]
+    verdict: str
+    """The answer, in a sentence."""
+    sentences: Sequence[str] = ()
+    """How sure it is, and what would decide the rest."""
+    choices: Sequence[Choice] = field(default=())
+    """Most accurate, best for its training time, best calibrated: what of these there is."""
+
+
+def first_screen(sweep: Sweep, tables: Tables, hardware: Sequence[str]) -> FirstScreen:
+    """Return what the first screen says; `tables` are those of `all_tables`, the summary cut to this condition."""
+    parts = sweep.class_counts.sum()
+    verdict, sentences = _answer(sweep, tables)
+    best = _best(tables["summary"])
+    return FirstScreen(
+        completed=int((sweep.trials["status"] == "completed").sum()),
+        planned=len(sweep.trials),
+        configurations=len(sweep.configurations),
+        condition=_condition(sweep),
+        incomplete=[each for each in sweep.configurations if not each.complete],
+        seeds=list(dict.fromkeys(seed for each in sweep.configurations for seed in each.planned_seeds)),
+        images={part: int(parts[part]) for part in PARTS if parts[part] or not sweep.imported},
+        hardware=hardware,
+        verdict=verdict,
+        sentences=sentences,
+        choices=[] if best is None or len(tables["summary"]) < 2 else _choices(best, tables),
+    )
+
+
+def _best(summary: pd.DataFrame) -> Row | None:
+    """Return the row with the highest mean accuracy on validation, or the only row there is."""
+    judged = summary[summary["validation_accuracy_mean"].notna()].to_dict("records")
+    if not judged and len(summary) == 1:
+        judged = summary[summary["n_seeds"] > 0].to_dict("records")
+    return max(judged, key=lambda row: row["validation_accuracy_mean"], default=None)
+
+
+def _answer(sweep: Sweep, tables: Tables) -> tuple[str, list[str]]:
+    """Return the verdict, and the sentences that bound it."""
+    ranking, best = tables["ranking"], _best(tables["summary"])
+    may = _names(ranking[ranking["in_best_set"].fillna(value=False).astype(bool)])
+    if not any(each.records for each in sweep.configurations):
+        return "No trial has completed yet, so there is nothing to compare.", [
+            "What was planned, and what failed, stands below."
+        ]
+    if best is None:
+        found = [_set_of(may, ranking, sweep)] if may else []
+        return "No configuration is put first.", [
+            "That choice needs validation images, and there are predictions of test images only.",
+            *found,
+        ]
+    name = _name(best)
+    if len(tables["summary"]) == 1:
+        return f"{name} scores {_percent(best)} on the test images.", [_score(best, sweep, chosen=False)]
+    compared = _names(ranking[ranking["in_best_set"].notna()])
+    chosen = _score(best, sweep, chosen=True)
+    rest = _unranked(ranking, name)
+    if name not in compared:
+        why = (
+            "it is not compared, for want of seeds in common with the others"
+            if may
+            else "whether it is better than the others cannot be told: that takes two seeds that several have in common"
+        )
+        return f"{name} is best on validation; {why}.", [
+            chosen,
+            *([_set_of(may, ranking, sweep)] if may else []),
+            *rest,
+        ]
+    others = [each for each in may if each != name]
+    if name not in may:
+        verdict = f"{name} is best on validation, but by the test images it is not among the best."
+        return verdict, [chosen, _set_of(may, ranking, sweep), *rest]
+    if not others:
+        verdict = f"{name} is best on validation, and by the test images better than {_all_of(len(compared) - 1)}."
+        return verdict, [chosen, f"{_no_other(ranking, sweep)}.", *rest]
+    decides = _what_decides(name, others, tables["power"])
+    if len(may) == len(compared) and not _decided_pairs(tables["comparisons"]):
+        verdict = f"Nothing is decided: any of the {_spelled(len(compared))} configurations may be the best."
+        return verdict, [f"{name} is best on validation. {chosen}", *decides, *rest]
+    verdict = f"{name} is best on validation; {_others(len(others))} may be as good."
+    return verdict, [chosen, f"As good may be {listed(others, MOST_NAMES)} ({_of(ranking, sweep)}).", *decides, *rest]
+
+
+def _score(best: Row, sweep: Sweep, *, chosen: bool) -> str:
+    """Say what the best on validation scores on the test images, and of what its interval is."""
+    part = "On the test images, which had no part in that choice, it scores" if chosen else "That is"
+    interval = _interval(best, "accuracy")
+    score = f"{part} {_percent(best)}{f' {interval}' if interval else ''}"
+    if best["n_seeds"] < 2:
+        return (
+            f"{score} with its only seed{'; the 95 % interval is for other images of this kind' if interval else ''}."
+        )
+    mean = f"{score}, the mean over {count(best['n_seeds'], 'seed')}"
+    if not interval:
+        return f"{mean}."
+    return (
+        f"{mean}; with 95 % confidence the brackets hold its mean over all seeds and all images of this kind"
+        f"{', training images included as far as the folds tell' if sweep.division.n_folds else ''}. A single new "
+        "training varies more."
+    )
+
+
+def _set_of(may: Sequence[str], ranking: pd.DataFrame, sweep: Sweep) -> str:
+    return f"By the test images {listed(may, MOST_NAMES)} may be the best ({_of(ranking, sweep)})."
+
+
+def _no_other(ranking: pd.DataFrame, sweep: Sweep) -> str:
+    return f"No other stays among those that may be the best ({_of(ranking, sweep)})"
+
+
+def _of(ranking: pd.DataFrame, sweep: Sweep) -> str:
+    varied = "seeds and images, also in training" if sweep.division.n_folds else "seeds and test images"
+    return f"95 % confidence set of {int(ranking['in_best_set'].notna().sum())} over {varied}"
+
+
+def _unranked(ranking: pd.DataFrame, best: str) -> list[str]:
+    left = [name for name in _names(ranking[ranking["in_best_set"].isna()]) if name != best]
+    if not left or len(left) == len(ranking) - 1:
+        return []
+    return [f"Not compared, for want of seeds in common: {listed(left)}."]
+
+
+def _what_decides(best: str, others: Sequence[str], power: pd.DataFrame) -> list[str]:
+    """Say what would tell the best on validation from the others that may be the best, pair by pair.
+
+    Numbers are those at which a gap of the size that was found is shown at even chances (`sweep.statistics.power`).
+    """
+    left = power[power["verdict"] == UNDECIDED].to_dict("records")
+    pairs = {frozenset((_name(row, "_a"), _name(row, "_b"))): row for row in left}
+    rows = {other: pairs[key] for other in others if (key := frozenset((best, other))) in pairs}
+    if not rows:
+        return []
+    more_seeds = {name: int(row["seeds_needed"] - row["n_seeds"]) for name, row in rows.items() if _there(row, "seeds")}
+    images = {name: int(row["units_needed"]) for name, row in rows.items() if _there(row, "units")}
+    by_images = {name: images[name] for name in images if more_seeds.get(name, MOST_SEEDS + 1) > MOST_SEEDS}
+    by_seeds = {name: more for name, more in more_seeds.items() if name not in by_images}
+    neither = [name for name in rows if name not in by_images and name not in by_seeds]
+    found = []
+    if by_seeds:
+        found.append(f"about {_range(by_seeds)} more seeds would tell it from {_listed(by_seeds)}")
+    if by_images:
+        row = next(iter(rows.values()))
+        unit = "test images" if row["units"] == "images" else "groups of test images"
+        found.append(
+            f"a few seeds will not tell it from {_listed(by_images)}, but about {_range(by_images)} {unit} in place of "
+            f"{row['n_units']:,} would"
+        )
+    if neither:
+        found.append(f"neither more seeds nor more test images alone would tell it from {listed(neither)}")
+    return [f"If the gaps are what they seem, at even chances: {'; '.join(found)}."]
+
+
+def _choices(best: Row, tables: Tables) -> list[Choice]:
+    """Return the configuration for each purpose, of those purposes that the tables know something of."""
+    ranking, summary = tables["ranking"], tables["summary"]
+    may = _names(ranking[ranking["in_best_set"].fillna(value=False).astype(bool)])
+    rows = {_name(row): row for row in summary.to_dict("records")}
+    chosen_by = "chosen on validation"
+    if may and _name(best) not in may:
+        best = max((rows[name] for name in may), key=lambda row: row["accuracy_mean"])
+        chosen_by = "chosen by these images themselves, among those that may be the best"
+    accurate = f"{_percent(best)} {_interval(best, 'accuracy')} on the test images; {chosen_by}"
+    found = [Choice(purpose="Most accurate", name=_name(best), why=accurate)]
+    timed = tables["efficiency"].to_dict("records") if "efficiency" in tables else []
+    seconds = {_name(row): row["training_seconds_mean"] for row in timed if not pd.isna(row["training_seconds_mean"])}
+    if fast := min((name for name in may if name in seconds), key=lambda name: seconds[name], default=None):
+        of = f"the least of the {len(may)} that may be the best" if len(may) > 1 else "and no other may be the best"
+        score = f"{_percent(rows[fast])} {_interval(rows[fast], 'accuracy')}"
+        why = f"{_duration(seconds[fast])} of training, {of}; {score}"
+        found.append(Choice(purpose="Best for its training time", name=fast, why=why))
+    known = summary[summary["calibration_error"].notna()].to_dict("records")
+    if known:
+        honest = min(known, key=lambda row: row["calibration_error"])
+        why = (
+            f"calibration error {_percent(honest, 'calibration_error')} {_interval(honest, 'calibration_error')}, the "
+            "lowest on these test images, by which it is also chosen; not tested"
+        )
+        found.append(Choice(purpose="Best calibrated", name=_name(honest), why=why))
+    return found
+
+
+def _condition(sweep: Sweep) -> str:
+    """Say of which division and share of the images the page is, where it is not the usual one or not alone."""
+    told = [] if sweep.is_usual and not sweep.others else [sweep.condition]
+    if arms := sum(record.arm != ORDINARY_ARM for each in sweep.conditions for record in each.records):
+        told.append(f"{count(arms, 'trial')} in which one thing alone varied, under Spread alone")
+    if sweep.others:
+        told.append(f"also in this folder: {'; '.join(each.condition for each in sweep.others)}")
+    return "; ".join(told)
+
+
+def _decided_pairs(comparisons: pd.DataFrame) -> int:
+    pairs = comparisons[(comparisons["metric"] == "accuracy") & (comparisons["family"] == "all_pairs")]
+    return int((pairs["verdict"] != UNDECIDED).sum())
+
+
+def _names(table: pd.DataFrame) -> list[str]:
+    return (table["model"] + "/" + table["strategy"]).tolist()
+
+
+def _name(row: Row, side: str = "") -> str:
+    return f"{row[f'model{side}']}/{row[f'strategy{side}']}"
+
+
+def _percent(row: Row, metric: str = "accuracy") -> str:
+    return f"{number(100 * row[metric if metric in row else f'{metric}_mean'], 1)} %"
+
+
+def _interval(row: Row, metric: str) -> str:
+    """Return "[77.9, 82.3]", the total interval in percent, or nothing where there is none."""
+    ends = total_range(row, metric, 100, 1)
+    return f"[{ends.replace(' to ', ', ')}]" if ends else ""
+
+
+def _duration(seconds: float) -> str:
+    return f"{number(seconds, 1)} s" if seconds < 100 else f"{number(seconds / 60, 1)} min"
+
+
+def _range(numbers: Mapping[str, int]) -> str:
+    """Return the least and the greatest, to two digits: they are estimates."""
+    rounded = pd.Series([float(f"{value:.2g}") for value in numbers.values()])
+    least, most = f"{rounded.min():,.0f}", f"{rounded.max():,.0f}"
+    return least if least == most else f"{least} to {most}"
+
+
+def _listed(names: Mapping[str, int]) -> str:
+    """Name the others, the soonest decided first."""
+    return listed(sorted(names, key=lambda name: names[name]))
+
+
+def _all_of(others: int) -> str:
+    return "the other" if others == 1 else f"all {_others(others)}"
+
+
+def _others(number_of: int) -> str:
+    return f"{_spelled(number_of)} other{'s' if number_of > 1 else ''}"
+
+
+def _spelled(number_of: int) -> str:
+    return SPELLED[number_of] if number_of < len(SPELLED) else str(number_of)
+
+
+def _there(row: Row, unit: str) -> bool:
+    return not pd.isna(row[f"{unit}_needed"])

@@ -1,0 +1,130 @@
+"""What the page says first, on sweeps whose truth is planted; the whole first screens are in first_screens/."""
+
+import html
+import re
+from pathlib import Path
+
+import pytest
+
+from sweep.frames import read_sweep
+from sweep.report.first_screen import FirstScreen, first_screen
+from sweep.report.page import write_report
+from sweep.report.tables import all_tables
+from tests.sweep.records import Plan, plant
+
+FROZEN = Path(__file__).parent / "first_screens"
+NAMES = ("resnet18/linear_probe", "resnet18/full", "vit_s_16/linear_probe", "vit_s_16/full")
+
+
+def skill(*values: float) -> dict[str, float]:
+    return dict(zip(NAMES, values, strict=True))
+
+
+PLANTED = {
+    "clear_winner": Plan(skill=skill(1.5, 2, 2, 3.2), seeds=range(1, 6), seed_spread=0.05, per_class=(8, 20, 40)),
+    "tie_of_three": Plan(skill=skill(0.5, 2.4, 2.45, 2.5), seeds=range(1, 6), seed_spread=0.05, per_class=(8, 20, 40)),
+    "want_of_seeds": Plan(skill=skill(1.9, 1.9, 1.9, 2.3), seeds=(1, 2), seed_spread=0.15, per_class=(8, 40, 60)),
+    "want_of_images": Plan(
+        skill=skill(2, 2, 2.05, 2.2), seeds=range(1, 9), seed_spread=0.02, taste=0.8, per_class=(8, 10, 10)
+    ),
+    "lucky_on_validation": Plan(
+        skill=skill(1.5, 2, 2.2, 3.2),
+        lucky="vit_s_16/linear_probe",
+        seeds=range(1, 6),
+        seed_spread=0.05,
+        per_class=(8, 20, 40),
+    ),
+}
+
+
+def header_of(page: str) -> str:
+    """Return the text of the page's header, a line a paragraph."""
+    text = re.sub(r"\s+", " ", page[page.index("<header>") : page.index("</header>")])
+    text = re.sub(r"<br>|</(p|div|h1|li|strong|dt)>", "\n", text)
+    lines = html.unescape(re.sub(r"<[^>]+>", "", text)).replace("\xa0", " ").splitlines()
+    return "\n".join(line.strip() for line in lines if line.strip()) + "\n"
+
+
+def screen(folder: Path, plan: Plan) -> FirstScreen:
+    sweep = read_sweep(plant(folder, plan))
+    return first_screen(sweep, all_tables(sweep), [])
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_the_first_screen_of_a_planted_sweep_is_this(name, tmp_path):
+    page = write_report(plant(tmp_path / "planted", PLANTED[name])).read_text(encoding="utf-8")
+    assert header_of(page) == (FROZEN / f"{name}.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict"),
+    [
+        ("clear_winner", "vit_s_16/full is best on validation, and by the test images better than all three others."),
+        ("tie_of_three", "vit_s_16/full is best on validation; two others may be as good."),
+        ("want_of_seeds", "Nothing is decided: any of the four configurations may be the best."),
+        ("want_of_images", "Nothing is decided: any of the four configurations may be the best."),
+        (
+            "lucky_on_validation",
+            "vit_s_16/linear_probe is best on validation, but by the test images it is not among the best.",
+        ),
+    ],
+)
+def test_the_verdict_is_what_was_planted(name, verdict, tmp_path):
+    assert screen(tmp_path, PLANTED[name]).verdict == verdict
+
+
+def test_what_lacks_decides_what_would_help(tmp_path):
+    seeds = " ".join(screen(tmp_path / "seeds", PLANTED["want_of_seeds"]).sentences)
+    images = " ".join(screen(tmp_path / "images", PLANTED["want_of_images"]).sentences)
+    assert "more seeds would tell it from" in seeds
+    assert "test images" not in seeds.partition("even chances")[2]
+    assert "a few seeds will not tell it from" in images
+    assert "test images in place of 60 would" in images
+
+
+def test_the_most_accurate_is_never_one_that_the_test_images_have_ruled_out(tmp_path):
+    found = screen(tmp_path, PLANTED["lucky_on_validation"])
+    (accurate,) = [choice for choice in found.choices if choice.purpose == "Most accurate"]
+    assert accurate.name == "vit_s_16/full"
+    assert "chosen by these images themselves" in accurate.why
+
+
+def test_the_quickest_is_sought_among_those_that_may_be_the_best(tmp_path):
+    tables = all_tables(read_sweep(plant(tmp_path, PLANTED["tie_of_three"])))
+    found = screen(tmp_path / "again", PLANTED["tie_of_three"])
+    (quick,) = [choice for choice in found.choices if choice.purpose == "Best for its training time"]
+    seconds = tables["efficiency"].set_index(["model", "strategy"])["training_seconds_mean"]
+    assert seconds.idxmin() == ("resnet18", "linear_probe")
+    assert quick.name == "vit_s_16/linear_probe"
+
+
+def test_one_seed_decides_nothing_and_has_no_choice_by_time(tmp_path):
+    found = screen(tmp_path, Plan(seeds=(42,)))
+    assert found.verdict.endswith("cannot be told: that takes two seeds that several have in common.")
+    assert "with its only seed; the 95 % interval is for other images of this kind." in found.sentences[0]
+    assert [choice.purpose for choice in found.choices] == ["Most accurate", "Best calibrated"]
+
+
+def test_one_configuration_is_not_called_the_best(tmp_path):
+    found = screen(tmp_path, Plan(models=("resnet18",), strategies=("full",)))
+    assert re.fullmatch(r"resnet18/full scores \d+\.\d % on the test images\.", found.verdict)
+    assert not found.choices
+
+
+def test_without_completed_trials_there_is_nothing_to_compare(tmp_path):
+    found = screen(
+        tmp_path, Plan(models=("resnet18",), strategies=("full",), missing=[("resnet18", "full", 1)], seeds=(1,))
+    )
+    assert found.verdict == "No trial has completed yet, so there is nothing to compare."
+
+
+def test_who_is_not_compared_is_named(tmp_path):
+    lacking = [("resnet18", "full", seed) for seed in (1, 2)]
+    found = screen(tmp_path, Plan(missing=lacking, skill=skill(1, 1, 1, 3)))
+    assert any(line == "Not compared, for want of seeds in common: resnet18/full." for line in found.sentences)
+
+
+def test_the_best_on_validation_may_be_the_one_that_is_not_compared(tmp_path):
+    lacking = [("vit_s_16", "full", seed) for seed in (1, 2)]
+    found = screen(tmp_path, Plan(missing=lacking, skill=skill(0, 0, 0, 9)))
+    assert found.verdict.startswith("vit_s_16/full is best on validation; it is not compared, for want of seeds")
