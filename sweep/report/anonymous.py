@@ -14,7 +14,7 @@ from typing import Any
 
 import tomli_w
 
-from animefer_core.data.catalog import BadImage
+from animefer_core.data.catalog import BadImage, CatalogImage
 from animefer_core.record import TrialRecord
 from sweep.frames import SetAside, Sweep
 
@@ -28,6 +28,8 @@ OF_CALLS = ("at", "command", "file_sha256", "host", "settings", "trials")
 """What a call keeps."""
 OUTSIDE = re.compile(r"\S*[/\\@]\S*")
 """A word that may be a path, an address or a user's name at a host."""
+WHOLE_PATH = re.compile(r"/|~|[A-Za-z]:|\w+://|\\")
+"""How the name of an image begins that is not one within its data set."""
 UNREADABLE = "cannot be read"
 BROKEN = "# Left out: the file is no whole TOML file.\n"
 
@@ -51,7 +53,7 @@ class _Names:
         return replace(
             sweep,
             name=NAME,
-            split_file=replace(file, skipped=skipped),
+            split_file=replace(file, images=tuple(map(_named_alone, file.images)), skipped=skipped),
             calls=tuple(self._call(call) for call in sweep.calls),
             records=self._records(sweep.records),
             others=tuple(self.sweep(each) for each in sweep.others),
@@ -117,6 +119,11 @@ class _Names:
 
     def _place(self, text: str) -> str:
         return text if text in KEPT else self._places.setdefault(text, f"path-{len(self._places) + 1}")
+
+
+def _named_alone(image: CatalogImage) -> CatalogImage:
+    """Return an image that an import knows by its whole path under the last part of it."""
+    return replace(image, path=re.split(r"[/\\]", image.path)[-1]) if WHOLE_PATH.match(image.path) else image
 
 
 def _without_error(aside: SetAside) -> SetAside:

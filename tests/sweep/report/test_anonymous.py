@@ -120,10 +120,14 @@ def test_settings_that_are_no_toml_are_left_out(folder):
 
 
 def test_an_imported_files_path_is_left_out(tmp_path):
-    digits().to_csv(tmp_path / f"{SECRET}.csv", index=False)
+    table = digits()
+    named = table.assign(image=f"/home/{SECRET}/" + table["image"])
+    named.to_csv(tmp_path / f"{SECRET}.csv", index=False)
     import_predictions(tmp_path / f"{SECRET}.csv", tmp_path / SECRET)
     for path in write(tmp_path / SECRET, ["html", "csv", "md", "tex"], unnamed=True):
         assert SECRET not in path.read_text(encoding="utf-8")
+    unnamed, _ = anonymous(read_sweep(tmp_path / SECRET), None)
+    assert {image.path.partition("_")[0] for image in unnamed.split_file.images} == {"validation", "test"}
 
 
 def test_no_number_changes(folder, tmp_path):
