@@ -51,6 +51,10 @@ class TwoNodes:
     address: str = f"{HEAD}:{PORT}"
     drivers: list["subprocess.Popen[str]"] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        # Ray demands a token that lies at home.
+        self.environment["HOME"] = str(self.temporary)
+
     def start(self) -> None:
         """Join two namespaces, and start a node in each."""
         for space in (self.head, self.worker):

@@ -176,12 +176,14 @@ def test_a_record_outlives_its_lost_model(data, tmp_path, monkeypatch):
 
     class Late(Keeper):
         def keep(self, record, state):
+            os.kill(record.environment["pid"], signal.SIGKILL)
+            # Ray has to notice.
             threading.Event().wait(2)
             super().keep(record, state)
 
     output = io.StringIO()
     display = display_for(Console(file=output, width=200), 1, 1)
-    execute(work, Late(tmp_path, "all", []).keep, display, str, run=canned.lose_the_model)
+    execute(work, Late(tmp_path, "all", []).keep, display, str, run=canned.train_nothing)
     (path,) = tmp_path.glob("trials/*/record.json")
     assert read_record(path.parent).status == "completed"
     assert "is finished; its model was lost with its process" in output.getvalue()
