@@ -1,6 +1,7 @@
 "use strict";
 // What the parts of this script share: filter.js, tables.js, save.js and contents.js follow.
 const report = {};
+document.documentElement.classList.add("scripted");
 
 // Figures: unpacked, drawn when they come near the window, in the colours of the page.
 (() => {

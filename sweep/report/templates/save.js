@@ -101,6 +101,32 @@
     return details;
   };
 
+  // The numbers behind a figure as a table beneath it, for who does not see the figure or wants to read them.
+  const tableOf = (title, [head, ...body]) => {
+    const region = document.createElement("div"), table = document.createElement("table");
+    region.className = "scroll behind";
+    region.tabIndex = 0;
+    region.setAttribute("role", "region");
+    region.setAttribute("aria-label", `Numbers behind ${title}`);
+    const heads = table.createTHead().insertRow();
+    for (const name of head) {
+      const cell = document.createElement("th");
+      cell.scope = "col";
+      cell.textContent = name;
+      heads.append(cell);
+    }
+    const rows = table.createTBody();
+    for (const line of body) {
+      const row = rows.insertRow();
+      for (const value of line) row.insertCell().textContent = value ?? "";
+    }
+    region.append(table);
+    return region;
+  };
+
+  const forgetTables = () => document.querySelectorAll(".behind").forEach(each => each.remove());
+  for (const kind of ["change", "reset"]) document.getElementById("filter")?.addEventListener(kind, forgetTables);
+
   for (const plot of document.querySelectorAll(".plot")) {
     const element = plot.closest("figure"), title = element.querySelector("figcaption").textContent, name = fileName(title);
     const image = async format => {
@@ -108,8 +134,15 @@
       const layout = {...report.printed(figure), ...size, paper_bgcolor: "#ffffff"};
       download(`${name}.${format}`, await Plotly.toImage({data: figure.data, layout}, {format, ...size, scale: format === "png" ? 2 : 1}));
     };
+    const behind = () => {
+      const there = element.querySelector(".behind");
+      if (there) { there.remove(); return; }
+      const table = tableOf(title, dataOf(report.shown(report.read(plot))));
+      element.append(table);
+      table.focus();
+    };
     element.prepend(menu(title, {
-      SVG: () => image("svg"), PNG: () => image("png"),
+      Table: behind, SVG: () => image("svg"), PNG: () => image("png"),
       CSV: () => downloadText(`${name}.csv`, csv(dataOf(report.shown(report.read(plot)))), "text/csv"),
     }));
   }
