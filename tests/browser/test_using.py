@@ -183,6 +183,20 @@ def test_words_with_numbers_are_sorted_by_the_number(opened, usual):
     assert not any(cell[0].isdigit() for cell in cells[len(numbers) :])
 
 
+def test_less_than_a_number_is_sorted_by_it(opened, usual):
+    page = opened(usual)
+    pairs = page.locator("#differences [data-part='all pairs'][data-metric=accuracy]")
+    pairs.locator("summary").first.click()
+    column = pairs.locator("thead th").all_inner_texts().index("p")
+    button = pairs.locator("thead th button").nth(column)
+    for direction in (1, -1):
+        button.click()
+        cells = [cell for cell in pairs.locator(f"tbody tr > :nth-child({column + 1})").all_inner_texts() if cell]
+        assert {"< 0.001"} < set(cells)
+        numbers = [direction * float(cell.removeprefix("< ")) for cell in cells]
+        assert numbers == sorted(numbers)
+
+
 def test_trials_are_not_sorted_by_anything(opened, usual):
     assert opened(usual).locator("tr.trials button").count() == 0
 

@@ -5,7 +5,8 @@
 
   const follow = () => {
     const end = innerHeight + scrollY >= document.documentElement.scrollHeight - 2;
-    const reached = sections.filter(([, section]) => end || section.getBoundingClientRect().top < innerHeight / 3);
+    // A little beneath the bar that the contents stand in.
+    const reached = sections.filter(([, section]) => end || section.getBoundingClientRect().top < 120);
     const here = reached.at(-1)?.[0];
     for (const [link] of sections) {
       if (link !== here) link.removeAttribute("aria-current");
@@ -23,6 +24,6 @@
     requestAnimationFrame(() => { waiting = false; follow(); });
   };
   addEventListener("scroll", soon, {passive: true});
-  addEventListener("resize", soon);
+  new ResizeObserver(soon).observe(document.querySelector("main"));
   follow();
 })();

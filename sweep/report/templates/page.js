@@ -53,8 +53,9 @@ document.documentElement.classList.add("scripted");
   };
 
   const unpack = async () => {
-    const packed = atob(document.getElementById("plotly").textContent);
-    const bytes = Uint8Array.from(packed, letter => letter.charCodeAt(0));
+    const packed = atob(document.getElementById("plotly").textContent), bytes = new Uint8Array(packed.length);
+    // A plain loop: two million calls would be a fifth of a second.
+    for (let place = 0; place < packed.length; place++) bytes[place] = packed.charCodeAt(place);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     const script = document.createElement("script");
     script.textContent = await new Response(stream).text();
