@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from animefer_core.config import STUDY_MODELS, TrialConfig
+from animefer_core.config import RANDOM_WEIGHTS, STUDY_MODELS, TrialConfig
 from animefer_core.data.alterations import ALTERATIONS
 from animefer_core.data.pixels import ImageSet
 from animefer_core.metrics import evaluate
@@ -240,10 +240,21 @@ def environment(config: TrialConfig, compute: Compute, normalisation: Normalisat
         "precision_reason": compute.precision_reason,
         "threads": torch.get_num_threads(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "normalisation": {"mean": list(normalisation[0]), "std": list(normalisation[1])},
+        "normalisation": _by_name(normalisation),
         "versions": versions(),
         "host": socket.gethostname(),
-    }
+    } | _of_weights(config)
+
+
+def _of_weights(config: TrialConfig) -> dict[str, Any]:
+    """Return the normalisation under which the model's default weights were trained; nothing where they are random."""
+    if config.weights_digest == RANDOM_WEIGHTS:
+        return {}
+    return {"weights_normalisation": _by_name(zoo.normalisation(config.model))}
+
+
+def _by_name(normalisation: Normalisation) -> dict[str, list[float]]:
+    return {"mean": list(normalisation[0]), "std": list(normalisation[1])}
 
 
 def conditions(config: TrialConfig, used: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ The driver deletes a trial's checkpoint once the trial's record is whole.
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,8 @@ from sweep.settings import CHECKPOINTS, LOCAL, Settings
 SUFFIX = ".safetensors"
 HURRY = "keep-this-epoch"
 """The file whose presence asks trials to keep their epoch: both the driver and every trial reach it."""
+CHECK_SECONDS = 60
+"""How long a store may take to show that it can be written to."""
 BLOCK = 2**24
 """Bytes copied at a time."""
 
@@ -106,7 +109,7 @@ class Place:
         if self.where is None:
             return
         try:
-            room_at(self.where).check()
+            _within(CHECK_SECONDS, partial(_check_at, self.where))
         except (OSError, ValueError, NotImplementedError) as error:
             reason = " ".join(str(error).split())
             raise InputError(
@@ -121,6 +124,32 @@ class Place:
         # What cannot be deleted now is left for the next call.
         with contextlib.suppress(OSError):
             room_at(self.where).delete(set(trial_ids))
+
+
+def _check_at(where: str) -> None:
+    room_at(where).check()
+
+
+def _within(seconds: float, call: Callable[[], None]) -> None:
+    """Call in a thread that is left behind when it takes longer, and raise what the call raises, or TimeoutError.
+
+    Some stores are asked again for a quarter of an hour, in a library that hears no signal.
+    """
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            call()
+        except Exception as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    if raised:
+        raise raised[0]
 
 
 NOWHERE = Place(where=None, minutes=0.0)

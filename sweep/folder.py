@@ -12,6 +12,7 @@ import contextlib
 import datetime
 import fcntl
 import json
+import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -81,19 +82,30 @@ def find_records(folder: Path, *, move_damaged: bool) -> Found:
         try:
             record = read_record(path.parent)
         except (ValueError, TypeError, KeyError, OSError) as error:
-            moved = f": moved to {move_aside(folder, path.parent, DAMAGED).relative_to(folder)}" if move_damaged else ""
+            moved = f": moved to {move_aside(folder, path.parent).relative_to(folder)}" if move_damaged else ""
             set_aside.append(f"{error}{moved}")
         else:
             records.append(replace(record, predictions=None))
     return Found(records=tuple(records), set_aside=tuple(set_aside))
 
 
-def move_aside(folder: Path, directory: Path, where: str) -> Path:
-    """Move a trial's directory into DAMAGED or EARLIER under a number of its own, and return where it lies now."""
-    aside = folder / where
+def move_aside(folder: Path, directory: Path) -> Path:
+    """Move a damaged trial's directory into DAMAGED, and return where it lies now."""
+    return directory.rename(_place_for(folder / DAMAGED, directory.name))
+
+
+def copy_aside(folder: Path, directory: Path) -> None:
+    """Copy a trial's directory into EARLIER: until the new record is there the old one stays where it was."""
+    place = _place_for(folder / EARLIER, directory.name)
+    beside = folder / f".{place.name}"
+    shutil.rmtree(beside, ignore_errors=True)
+    shutil.copytree(directory, beside).rename(place)
+
+
+def _place_for(aside: Path, name: str) -> Path:
+    """Return a name that nothing has yet in a folder for things set aside."""
     aside.mkdir(exist_ok=True)
-    number = sum(1 for path in aside.iterdir() if path.name.startswith(directory.name))
-    return directory.rename(aside / f"{directory.name}-{number}")
+    return aside / f"{name}-{sum(1 for path in aside.iterdir() if path.name.startswith(name))}"
 
 
 def read_sweep_file(folder: Path) -> dict[str, Any]:
@@ -108,6 +120,12 @@ def read_sweep_file(folder: Path) -> dict[str, Any]:
     if not isinstance(values, dict) or not values.keys() >= SWEEP_FIELDS:
         raise InputError(f"{path} was edited and lacks fields; restore it, or choose a new folder by --out.")
     return values
+
+
+def kept_models(folder: Path) -> set[str]:
+    """Return what --save-models was in the calls so far."""
+    settings = (call.get("settings", {}) for call in read_sweep_file(folder).get("calls", []))
+    return {values["save_models"] for values in settings if "save_models" in values}
 
 
 def fingerprint(config: TrialConfig, versions: Mapping[str, str]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from animefer_core.errors import InputError
 from animefer_core.metrics import evaluate
 from animefer_core.record import TrialRecord, read_record
 from sweep.folder import DAMAGED, EARLIER
+from sweep.forms import fault_of_plan, fault_of_record
 from sweep.search.tuned import Searched, searched_from
 from sweep.statistics import count_units, log_probabilities, loss_values
 
@@ -449,7 +450,7 @@ def read_sweep(directory: Path) -> Sweep:
         )
     records, unreadable = _read_records(directory / "trials")
     tested = _tested(split_file)
-    records, unfit = _divide(records, lambda record: _misfit(record, tested))
+    records, unfit = _divide(records, lambda record: _misfit(record, tested, split_file.classes))
     planned = [trial for each in plan["planned"] if (trial := PlannedTrial(**each)).split_digest in tested]
     order = {trial.trial_id: place for place, trial in enumerate(planned)}
     records.sort(key=lambda record: (order.get(record.trial_id, len(order)), record.trial_id))
@@ -535,8 +536,8 @@ def _read_plan(path: Path) -> Mapping[str, Any]:
         raise InputError(f"{path} cannot be read; give the output folder of a sweep") from error
     except ValueError as error:
         raise InputError(f"{path} is not a whole JSON file; restore it, or run the sweep's command again") from error
-    if missing := [name for name in ("name", "images_digest", "fingerprint", "planned", "calls") if name not in plan]:
-        raise InputError(f"{path} has no {missing[0]!r}; restore it, or run the sweep's command again")
+    if fault := fault_of_plan(plan):
+        raise InputError(f"{path} was edited: {fault} is not what a sweep writes there; restore the file")
     return plan
 
 
@@ -602,13 +603,15 @@ def _tested(split_file: SplitFile) -> dict[str, tuple[npt.NDArray[np.int64], npt
 
 
 def _misfit(
-    record: TrialRecord, tested: Mapping[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
+    record: TrialRecord,
+    tested: Mapping[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]],
+    classes: Sequence[str],
 ) -> str | None:
     """Return why a record does not belong to the folder's images, or None; `tested` is that of `_tested`."""
     if record.split_digest not in tested:
         return "is of a split that split.json does not hold"
     if record.status == "failed":
-        return None
+        return _malformed(record, classes)
     if record.predictions is None:
         return "has no predictions"
     images, labels = tested[record.split_digest]
@@ -617,7 +620,12 @@ def _misfit(
         return "was tested on images other than its split's"
     if not np.array_equal(labels[index], record.predictions.test_labels):
         return "was tested against labels other than its split's"
-    return None
+    return _malformed(record, classes)
+
+
+def _malformed(record: TrialRecord, classes: Sequence[str]) -> str | None:
+    fault = fault_of_record(record, classes)
+    return fault and f"has a value that no trial writes, or that its predictions contradict: {fault}"
 
 
 def _asked_for(planned: Iterable[PlannedTrial], records: Iterable[TrialRecord]) -> list[tuple[str, str, int]]:

@@ -48,6 +48,9 @@ class Keeper:
         if tensors is not None:
             directory.mkdir(parents=True, exist_ok=True)
             _save(tensors, directory / MODEL)
+        else:
+            # One that is there is of another run, which was killed before it had a record.
+            (directory / MODEL).unlink(missing_ok=True)
         write_record(self._trials, record)
         self._checkpoints.discard(record.trial_id)
         if tensors is not None and self._save_models == "best":
@@ -63,6 +66,25 @@ class Keeper:
             again = best is not None and best.trial_id == record.trial_id
             return best is None or again or validation_rank(record) > validation_rank(best)
         return self._save_models == "all"
+
+
+def tidy(folder: Path, records: Iterable[TrialRecord], *, best_only: bool) -> None:
+    """Delete what killed processes left: files half written and, with `best_only`, models that were overtaken.
+
+    `best_only` says that every call so far kept each seed's best model alone. The folder is locked by the caller.
+    """
+    for path in (*folder.glob("trials/*/.*.*"), *folder.glob("*/.*.*"), *folder.glob(".*.*")):
+        if path.is_file() and path.suffix[1:].isdigit():
+            path.unlink()
+    if not best_only:
+        return
+    with_model: dict[int, list[TrialRecord]] = {}
+    for record in records:
+        if record.status == "completed" and (folder / "trials" / record.trial_id / MODEL).exists():
+            with_model.setdefault(record.seed, []).append(record)
+    for rivals in with_model.values():
+        for record in sorted(rivals, key=validation_rank)[:-1]:
+            (folder / "trials" / record.trial_id / MODEL).unlink()
 
 
 def validation_rank(record: TrialRecord) -> tuple[float, float]:

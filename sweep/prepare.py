@@ -28,6 +28,7 @@ from sweep.checkpoints import Place, place_for
 from sweep.execution.environment import configure_ray
 from sweep.execution.memory import estimate
 from sweep.execution.packing import USABLE, Node, Packing, Peak, available_cores, pack, this_machine
+from sweep.keeping import tidy
 from sweep.plan import Plan, divide, grid, plan
 from sweep.search.tuned import check_splits, searched_from
 from sweep.settings import DEMO, LOCAL, Settings
@@ -83,7 +84,7 @@ def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | No
     """
     with results.locked(settings.out), _machines(settings, one_trial=one_trial) as nodes:
         checkpoints = place_for(settings, one_trial=one_trial)
-        if settings.storage is not None and command is not None:
+        if settings.storage is not None:
             checkpoints.check()
         catalog, pixels = read_images(
             _data_folder(settings),
@@ -111,6 +112,8 @@ def prepared(settings: Settings, *, one_trial: bool, command: Sequence[str] | No
         if command is not None:
             checkpoints.calm()
             checkpoints.discard(*(record.trial_id for record in found.records if record.status == "completed"))
+            best_only = settings.save_models == "best" and "all" not in results.kept_models(settings.out)
+            tidy(settings.out, found.records, best_only=best_only)
             write_split_file(settings.out / "split.json", catalog, tuple(dict.fromkeys([*known, *divisions.all])))
             results.note_call(
                 settings.out,

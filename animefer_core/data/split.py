@@ -285,12 +285,17 @@ def read_split_file(path: Path) -> SplitFile:
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         file = _split_file(values)
+        digests = {digest: split_digest(file.images, parts) for digest, parts in file.splits.items()}
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing; {advice}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is not a whole split file; {advice}") from error
-    digests = {digest: split_digest(file.images, parts) for digest, parts in file.splits.items()}
-    if images_digest(file.images) != file.images_digest or any(key != value for key, value in digests.items()):
+    unknown = {image.label for image in file.images} - set(file.classes)
+    if (
+        images_digest(file.images) != file.images_digest
+        or any(key != value for key, value in digests.items())
+        or unknown
+    ):
         raise InputError(f"{path} was changed after it was written; {advice}")
     return file
 

@@ -12,6 +12,7 @@ from animefer_core.config import TrialConfig
 from sweep.cost import Cost, costs, disk_bytes, memory_bytes
 from sweep.execution.progress import in_words
 from sweep.prepare import Prepared, prepared
+from sweep.report.words import count
 from sweep.settings import LOCAL, resolve
 
 LISTED = 40
@@ -56,7 +57,7 @@ def _time(work: Prepared, console: Console) -> Iterator[str]:
     seconds = sum(cost.seconds for cost in found) / min(work.packing.trials_at_once, len(work.plan.to_run))
     yield (
         f"time: about {in_words(seconds)} at most, {work.packing.trials_at_once} trials at once with "
-        f"{work.packing.threads} threads each; stopping early takes less, sharing a device may take more"
+        f"{count(work.packing.threads, 'thread')} each; stopping early takes less, sharing a device may take more"
     )
 
 
@@ -87,5 +88,5 @@ def _disk(work: Prepared) -> Iterator[str]:
     yield f"disk: {_gigabytes(needed)} at most of {_gigabytes(room)} free at {settings.out}; {fits}"
 
 
-def _gigabytes(count: float) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.0f} MB"
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.0f} MB"

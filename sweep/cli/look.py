@@ -1,8 +1,14 @@
 """What the commands call that only read: folders of images, and what a sweep left. None of it imports torch."""
 
+import math
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from animefer_core.config import config_from
 from animefer_core.data.catalog import read_images
@@ -10,24 +16,32 @@ from animefer_core.data.split import make_split
 from animefer_core.errors import InputError
 from sweep.frames import Sweep, cause, read_sweep
 from sweep.importing import import_predictions
-from sweep.report.compare import compare
-from sweep.report.files import write_tables
-from sweep.report.page import write_report
-from sweep.report.tables import all_tables
+from sweep.report.compare import Comparison, compare
+from sweep.report.files import FORMATS as TABLES
+from sweep.report.images import FORMATS as IMAGES
+from sweep.report.page import write, write_report
+from sweep.report.words import chance, number, span
 
-FORMATS = ("html", "csv", "md", "tex")
+FORMATS = ("html", *TABLES, *IMAGES)
 
 
-def write(directory: Path, formats: str) -> list[Path]:
-    """Write a report in the formats of a comma-separated list; return the page, or the tables where it is left out."""
+def written(directory: Path, formats: str, *, unnamed: bool, price_per_hour: str | None) -> list[Path]:
+    """Write a report in the formats of a comma-separated list; return the page, without it the tables, and figures."""
     wanted = [name.strip() for name in formats.split(",")]
     if unknown := [name for name in wanted if name not in FORMATS]:
         raise InputError(f"--format {unknown[0]}: there is no such format; choose from {', '.join(FORMATS)}.")
-    tables = [name for name in wanted if name != "html"]
-    if "html" in wanted:
-        return [write_report(directory, tables)]
-    sweep = read_sweep(directory)
-    return write_tables(sweep, all_tables(sweep), directory / "tables", tables)
+    files = write(directory, wanted, unnamed=unnamed, price_per_hour=_price(price_per_hour))
+    return [path for path in files if "html" not in wanted or path.suffix.strip(".") not in TABLES]
+
+
+def _price(text: str | None) -> float | None:
+    try:
+        price = None if text is None else float(text)
+    except ValueError:
+        price = math.nan
+    if price is not None and not 0 < price < math.inf:
+        raise InputError(f"--price-per-hour {text}: give a number above 0, in any currency.")
+    return price
 
 
 def status_lines(directory: Path) -> Iterator[str]:
@@ -53,9 +67,33 @@ def import_lines(file: Path, out: Path) -> Iterator[str]:
     yield f"Report: {write_report(out)}"
 
 
-def compared(directory: Path, first: str, second: str) -> str:
-    """Say how two configurations of a sweep differ, how surely, and what would decide it."""
-    return compare(read_sweep(directory), first, second)
+def print_comparison(directory: Path, first: str, second: str, console: Console) -> None:
+    """Print how two configurations of a sweep differ, how surely, and what would decide it: a table, then in words."""
+    found = compare(read_sweep(directory), first, second)
+    # Into a pipe goes plain text that no width of a window breaks.
+    if not console.is_terminal:
+        console.width = PIPE
+    console.print(_side_by_side(found, plain=not console.is_terminal), highlight=False)
+    console.print()
+    console.print(Text(found.words))
+
+
+PIPE = 10_000
+"""Letters of a line that is not on a terminal."""
+
+
+def _side_by_side(found: Comparison, *, plain: bool) -> Table:
+    kind = "total interval" if found.n_seeds > 1 else "interval, images alone"
+    table = Table(box=None if plain else SIMPLE, show_edge=False, pad_edge=False)
+    table.add_column("")
+    for head in ("test accuracy", f"95 % {kind}", "p", "seeds × images"):
+        table.add_column(head, justify="right")
+    counts = f"{found.n_seeds} × {found.n_images:,}"
+    for line in found.lines:
+        unit, p = ("points", chance(found.p)) if line is found.lines[-1] else ("%", "")
+        interval = span(line.low, line.high)
+        table.add_row(Text(line.name), f"{number(line.value, 1)} {unit}", interval and f"{interval} {unit}", p, counts)
+    return table
 
 
 def _how_to_go_on(directory: Path, sweep: Sweep) -> Iterator[str]:

@@ -1,10 +1,11 @@
 """The commands: parse, call, print. Everything heavy is imported inside them, so that --help answers at once."""
 
 import errno
+import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -39,7 +40,7 @@ def main() -> None:
     try:
         code = app(arguments, prog_name="animefer", standalone_mode=False)
     except _Ended as error:
-        raise SystemExit(_ended(error.args[0])) from None
+        _leave(error.args[0])
     except (InputError, USAGE_ERROR) as error:
         if DEBUG in sys.argv:
             raise
@@ -51,7 +52,9 @@ def main() -> None:
         what = f"animefer: {error.filename or 'a file'} could not be written ({error.strerror})"
         typer.echo(f"{what}; make room there or choose another folder, and the same command goes on.", err=True)
         raise SystemExit(2) from None
-    raise SystemExit(_ended("Ctrl-C") if code == INTERRUPTED else code)
+    if code == INTERRUPTED:
+        _leave("Ctrl-C")
+    raise SystemExit(code)
 
 
 class _Ended(BaseException):
@@ -62,9 +65,12 @@ def _end(number: int, _frame: object) -> None:
     raise _Ended(signal.Signals(number).name)
 
 
-def _ended(by: str) -> int:
+def _leave(by: str) -> NoReturn:
+    """Say what ended the command, and end at once: libraries that were cut off while loading may crash at the end."""
     typer.echo(f"animefer: ended by {by}; what is finished is kept, and the same command goes on.", err=True)
-    return 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _usage(error: Any) -> str:
@@ -257,13 +263,22 @@ def plan(
 def report(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The results folder.")],
     formats: Annotated[
-        str, typer.Option("--format", metavar="A,B", help="Any of html, csv, md, tex.")
+        str,
+        typer.Option(
+            "--format", metavar="A,B", help="Any of html, csv, md, tex; svg and pdf are figures, in DIR/figures."
+        ),
     ] = "html,csv,md,tex",
+    anonymous: Annotated[
+        bool, typer.Option("--anonymous", help="Leave out hosts, paths, users and error messages, for blind review.")
+    ] = False,
+    price_per_hour: Annotated[
+        str | None, typer.Option(metavar="X", help="Say what trials cost at X an hour, in any currency.")
+    ] = None,
 ) -> None:
     """Write tables/ and report.html from the records in DIR, finished or not."""
-    from sweep.cli.look import write
+    from sweep.cli.look import written
 
-    for path in write(directory, formats):
+    for path in written(directory, formats, unnamed=anonymous, price_per_hour=price_per_hour):
         typer.echo(path)
 
 
@@ -315,9 +330,11 @@ def compare(
     second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
 ) -> None:
     """Say how configuration A differs from B, how surely, and what would decide it."""
-    from sweep.cli.look import compared
+    from rich.console import Console
 
-    typer.echo(compared(directory, first, second))
+    from sweep.cli.look import print_comparison
+
+    print_comparison(directory, first, second, Console())
 
 
 @data_app.command()

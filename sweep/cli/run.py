@@ -18,10 +18,11 @@ from sweep.cli.foretell import lines
 from sweep.execution.environment import configure_ray
 from sweep.execution.last_words import last_words
 from sweep.execution.loggers import check_installed, logged
-from sweep.folder import EARLIER, find_records, move_aside
+from sweep.folder import copy_aside, find_records
 from sweep.keeping import Keeper
 from sweep.prepare import Prepared, prepared
 from sweep.report.page import write_report
+from sweep.report.words import count
 from sweep.settings import DEMO, Settings, resolve
 
 
@@ -139,10 +140,13 @@ def _announce(console: Console, work: Prepared) -> None:
         f"{len(work.data.labels)} images of {len(work.data.classes)} classes ({parts}); "
         f"{len(settings.models) * len(settings.strategies)} configurations x {' x '.join(_axes(settings))}: "
         f"{plan.present} of {len(plan.trials)} trials are there, {len(plan.to_run)} to train{failed}, "
-        f"{work.packing.trials_at_once} at once with {work.packing.threads} threads each. Results: {settings.out}",
+        f"{work.packing.trials_at_once} at once with {count(work.packing.threads, 'thread')} each. Results: "
+        f"{settings.out}",
         highlight=False,
         soft_wrap=True,
     )
+    if settings.gpu_share is not None and not any(node.gpus for node in work.packing.nodes):
+        console.print("--gpu-share says nothing here: no GPU takes part.", highlight=False)
     for reason in work.set_aside:
         console.print(f"set aside: {reason}", highlight=False, markup=False, soft_wrap=True)
 
@@ -175,7 +179,7 @@ def run_one(given: Mapping[str, Any], *, again: bool) -> int:
     """Run one configuration with one seed in this process, once on every split, arm and share that is asked for.
 
     Return the exit code. A trial that is completed runs again only where `again` is true; its record then lies in
-    DIR/earlier/, moved there when the new one is whole, and the report says so.
+    DIR/earlier/, copied there when the new one is whole, and the report says so.
     """
     console = Console(stderr=True)
     settings = resolve(given)
@@ -216,7 +220,7 @@ def _run_trial(console: Console, work: Prepared, keeper: Keeper, config: TrialCo
         # Like a sweep, a trial leaves a record of its failure.
         record = failed_record(config, error)
     if completed and record.status == "completed":
-        move_aside(settings.out, directory, EARLIER)
+        copy_aside(settings.out, directory)
     if not completed or record.status == "completed":
         keeper.keep(record, lambda: record.state)
     if record.status == "failed":

@@ -16,6 +16,7 @@ from animefer_core.trial import versions
 from sweep.execution.environment import configure_ray
 from sweep.execution.loggers import check_installed, logged
 from sweep.prepare import Prepared, prepared
+from sweep.report.words import count
 from sweep.search.ledger import Ledger
 from sweep.search.searches import check_request, divided_for, searches_for
 from sweep.search.tuned import check_search_seeds
@@ -100,7 +101,8 @@ def _announce(console: Console, work: Prepared, ledger: Ledger, trials: int, to_
         console,
         f"{len(ledger.searches)} searches of {len(first.candidates)} candidates, with {seeds(first)} each, on {parts} "
         f"images, without the {len(rows['test'])} test images: {trials - to_run} of {trials} trials are "
-        f"there, {to_run} to train, {work.packing.trials_at_once} at once with {work.packing.threads} threads each.",
+        f"there, {to_run} to train, {work.packing.trials_at_once} at once with "
+        f"{count(work.packing.threads, 'thread')} each.",
     )
 
 

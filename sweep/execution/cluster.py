@@ -60,10 +60,26 @@ def joined(address: str, device: str) -> Iterator[tuple[Node, ...]]:
 
 
 def connect(**options: Any) -> None:
-    """Start or join Ray; its handler of SIGTERM, which would say nothing, is not used."""
-    ours = signal.getsignal(signal.SIGTERM)
-    ray.init(**QUIET, **options)
-    signal.signal(signal.SIGTERM, ours)
+    """Start or join Ray, uninterrupted: half of a Ray crashes at the end of its process.
+
+    A signal that comes meanwhile is heard by its handler afterwards; Ray's own of SIGTERM would say nothing.
+    """
+    ours = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)}
+    heard: list[int] = []
+    for number, handler in ours.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, lambda number, _: heard.append(number))
+    try:
+        ray.init(**QUIET, **options)
+    except SystemExit:
+        # Ray has put its handler in the place of that for SIGTERM, and raises this.
+        heard.append(signal.SIGTERM)
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+    if heard:
+        disconnect()
+        signal.raise_signal(heard[0])
 
 
 def disconnect() -> None:
@@ -128,7 +144,13 @@ def _why(error: Exception, said: str) -> str:
 def measured_there(config: TrialConfig, classes: int, device: str, share: Share) -> Pace:
     """Return a trial's pace on a machine of the cluster that is joined, with a trial's share of it."""
     remote: Any = ray.remote(measure).options(num_cpus=share.cpus, num_gpus=share.gpu)
-    pace: Pace = ray.get(remote.remote(config, classes, device))
+    try:
+        pace: Pace = ray.get(remote.remote(config, classes, device), timeout=PROBE_SECONDS)
+    except ray.exceptions.GetTimeoutError as error:
+        raise InputError(
+            f"plan: no machine of the cluster has had room for a calibration within {PROBE_SECONDS} s; wait for what "
+            "runs there."
+        ) from error
     return pace
 
 
@@ -143,6 +165,12 @@ def _machines(address: str, *, on_cards: bool) -> Iterator[Node]:
         raise InputError(
             f"--address {address}: no machine there has a CPU for trials; add one by `ray start --address=...`."
         )
+    for node in alive():
+        if on_cards and node not in found and node["Resources"].get("GPU", 0):
+            raise InputError(
+                f"--address {address}: {node['NodeManagerAddress']} has GPUs but no CPU for trials; start its Ray with "
+                "--num-cpus, or say --device cpu."
+            )
     own = _versions()
     cards = [int(node["Resources"].get("GPU", 0)) if on_cards else 0 for node in found]
     probes = [_probe(node, has_card=count > 0) for node, count in zip(found, cards, strict=True)]

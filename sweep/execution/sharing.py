@@ -5,8 +5,10 @@ in a memory-mapped file of a node  where they do not fit: they pass through the 
                                    of a node writes the file that all of them map
 """
 
+import contextlib
 import fcntl
 import os
+import secrets
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -61,7 +63,8 @@ _held: dict[str, Any] = {}
 def share(data: ImageSet) -> SharedImages:
     """Put an image set into the object store of the cluster that is joined, or its pixels in blocks."""
     smallest = min(node["Resources"].get("object_store_memory", 0) for node in alive())
-    name = f"{PREFIX}{ray.get_runtime_context().get_job_id()}-{os.getpid()}-{len(data.pixels)}.npy"
+    # By chance: a file that an earlier sweep left must never be taken for this one's.
+    name = f"{PREFIX}{secrets.token_hex(8)}.npy"
     if data.pixels.nbytes <= LARGEST_PART * smallest:
         return SharedImages(ray.put(data), (), name)
     per_block = max(1, int(min(BLOCK_BYTES, smallest / 8)) // data.pixels[0].nbytes)
@@ -93,13 +96,10 @@ def _lock_of(path: Path, kind: int = fcntl.LOCK_SH) -> Any:
 
 
 def _delete_what_nobody_holds(folder: Path) -> None:
-    """Delete the files of earlier sweeps, whose processes are gone."""
+    """Delete the files of earlier sweeps, whose processes are gone; those of other users are theirs."""
     for lock in folder.glob(f"{PREFIX}*.npy.lock"):
-        with lock.open("a", encoding="ascii") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
+        with contextlib.suppress(PermissionError, BlockingIOError), lock.open("a", encoding="ascii") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             images = lock.with_name(lock.name.removesuffix(".lock"))
             for path in (images, *folder.glob(f"{images.name}.*")):
                 path.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from sweep.execution.environment import configure_client
 
 COMMANDS = ("sweep", "search")
 """The commands that train on a cluster."""
-FOLDERS = ("--out", "--data", "--config", "--weights-dir")
+FOLDERS = ("--out", "--data", "--config", "--weights-dir", "--storage")
 """Options that name files; on the head, where nobody knows what a relative path is relative to."""
 BAD_INPUT = 2
 STOP_SECONDS = 60
@@ -58,7 +58,8 @@ def entrypoint_of(command: Sequence[str]) -> str:
     if "--out" not in given:
         raise InputError("submit: name the results folder on the head by --out /PATH after --.")
     for option, value in given.items():
-        if not value.startswith(("/", "~")) and (option, value) != ("--data", "demo"):
+        is_uri = option == "--storage" and "://" in value
+        if not value.startswith(("/", "~")) and not is_uri and (option, value) != ("--data", "demo"):
             raise InputError(f"{option} {value}: the path is the head's; write it in full, from / on.")
     return shlex.join(["animefer", *command])
 

@@ -30,8 +30,8 @@ GRACE_SECONDS = 20
 NO_ROOM_SECONDS = 60
 """How long a sweep waits for a machine, once none is left on which its trials fit."""
 FETCH_SECONDS = 600
-OUT_OF_MEMORY = "OutOfMemoryError"
-"""What torch raises when a card is full."""
+OUT_OF_MEMORY = ("OutOfMemoryError", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""What a failure says when a card is full: torch itself, the driver, and a library that works beside torch."""
 
 
 class LostProcessError(RuntimeError):
@@ -220,7 +220,8 @@ class Watcher(tune.Callback):
 
     def _is_too_large(self, record: TrialRecord) -> bool:
         share = self._work.packing.share(config_from(record.config))
-        return record.error.get("type") == OUT_OF_MEMORY and 0 < share.gpu < 1 and not self._alone
+        said = f"{record.error.get('type')}: {record.error.get('message')}"
+        return any(words in said for words in OUT_OF_MEMORY) and 0 < share.gpu < 1 and not self._alone
 
     def _fetched(self, record: TrialRecord, state: Any) -> State | None:
         """Return a finished trial's checkpoint from wherever its process is; None where that is gone."""

@@ -21,6 +21,11 @@ EFFICIENCY = (
     "that was used; training seconds and images per second are those of the training steps alone. Peak memory is the "
     "card's, or on a CPU the whole process's, Python and its libraries included."
 )
+PRICE = (
+    " Price: hours from a trial's beginning to its record times the price of an hour that was given, mean and sum over "
+    "the completed seeds; a trial that shared its device counts as if it had it alone, and one that was resumed by its "
+    "last stretch."
+)
 
 
 def captions(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
@@ -42,7 +47,7 @@ def captions(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]
         "calibration": words.calibration(),
         "ensembles": words.ensembles(),
         "views": words.views(),
-        "efficiency": EFFICIENCY,
+        "efficiency": EFFICIENCY + (PRICE if "price" in tables.get("efficiency", ()) else ""),
         "claims": words.claims(),
         "study": words.study(),
         "ledger": "One row a meeting of a model with the test images, after its checkpoint was chosen. A trial has "
@@ -211,7 +216,7 @@ class _Words:
         return (
             f"{self.here}. One model a configuration, which averages its seeds' probabilities: not a mean over seeds. "
             f"Interval, 95 %: its accuracy on all {self.images} of this kind; another set of seeds would make another "
-            f"ensemble. Nothing is tested. {SINGLE}"
+            f"ensemble. Nothing is tested. {SINGLE} {self.training}"
         )
 
     def views(self) -> str:

@@ -2,7 +2,9 @@
 
 import difflib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,13 +13,38 @@ from sweep.frames import Configuration, Sweep
 from sweep.matrices import Matrices, paired, paired_alone
 from sweep.report.differences import LEVEL, Floats, critical_value, decision_of, judge
 from sweep.report.words import chance, count, span
-from sweep.statistics import Decision
+from sweep.statistics import Decision, total_interval
 
 FOLDS = 5
 
 
-def compare(sweep: Sweep, first: str, second: str) -> str:
-    """Return a paragraph on how two configurations (model/strategy) differ in test accuracy, and what would decide it.
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """One line of a comparison: a configuration's mean test accuracy, or the difference of two."""
+
+    name: str
+    value: float
+    """In percent, or points."""
+    low: float
+    """Of the 95 % total interval, over the images alone where there is one seed; NaN where nothing varied."""
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """How two configurations differ, on the seeds that both have and the same test images."""
+
+    lines: tuple[Estimate, Estimate, Estimate]
+    """Both configurations, and the first less the second."""
+    p: float
+    """Of no difference, not corrected; NaN with one seed."""
+    n_seeds: int
+    n_images: int
+    words: str
+
+
+def compare(sweep: Sweep, first: str, second: str) -> Comparison:
+    """Return how two configurations (model/strategy) differ in test accuracy, and in words what would decide it.
 
     The comparison is not corrected for others, and says so. Its seed variances are estimated from all configurations
     of the sweep; from the two alone where one has too few seeds in common with the others. Raises InputError for a
@@ -36,18 +63,44 @@ def compare(sweep: Sweep, first: str, second: str) -> str:
         raise InputError(f"compare: {a.name} and {b.name} have no seed in common; run one with the seeds of the other.")
     if not matrices.metrics:
         raise InputError("compare: a single test image or group cannot tell two configurations apart.")
-    words = _in_words(sweep, matrices, a, b)
+    contrast = np.zeros(len(matrices.names))
+    contrast[matrices.names.index(a.name)], contrast[matrices.names.index(b.name)] = 1.0, -1.0
+    (row,) = judge(matrices, "accuracy", contrast[None])
+    words = _in_words(sweep, matrices, (a, b), contrast, row)
     if alone:
         words.append(
             "One of them shares too few seeds with the others: what seeds do is estimated from these two alone."
         )
-    return " ".join(words)
+    low, high = row.get("total_ci_low", math.nan), row.get("total_ci_high", math.nan)
+    difference = Estimate(name="difference", value=100 * row["difference"], low=100 * low, high=100 * high)
+    return Comparison(
+        lines=(*_means(matrices, (a, b)), difference),
+        p=row.get("p", math.nan),
+        n_seeds=matrices.n_seeds,
+        n_images=matrices.n_images,
+        words=" ".join(words),
+    )
 
 
-def _in_words(sweep: Sweep, matrices: Matrices, a: Configuration, b: Configuration) -> list[str]:
-    contrast = np.zeros(len(matrices.names))
-    contrast[matrices.names.index(a.name)], contrast[matrices.names.index(b.name)] = 1.0, -1.0
-    (row,) = judge(matrices, "accuracy", contrast[None])
+def _means(matrices: Matrices, pair: tuple[Configuration, Configuration]) -> tuple[Estimate, Estimate]:
+    """Return both configurations' accuracy over the seeds that are compared."""
+
+    def mean(configuration: Configuration) -> Estimate:
+        total = total_interval(correct[matrices.names.index(configuration.name)], LEVEL, *matrices.units)
+        return Estimate(name=configuration.name, value=100 * total.mean, low=100 * total.low, high=100 * total.high)
+
+    correct = matrices.common(lambda outcomes: outcomes.correct)
+    return mean(pair[0]), mean(pair[1])
+
+
+def _in_words(
+    sweep: Sweep,
+    matrices: Matrices,
+    pair: tuple[Configuration, Configuration],
+    contrast: Floats,
+    row: Mapping[str, Any],
+) -> list[str]:
+    a, b = pair
     n_seeds, n_images = matrices.n_seeds, matrices.n_images
     interval = span(row.get("total_ci_low"), row.get("total_ci_high"), 100)
     kind = "total interval" if n_seeds > 1 else "interval of the test images alone"

@@ -482,6 +482,8 @@ def _result_traces(
 ) -> list[Any]:
     """Return the seeds' marks, the total intervals and the means with their seed intervals, the last on top."""
     places, rows = [place for place, _ in group], [row for _, row in group]
+    # Ids are long, and the same whatever the metric: a thousand trials would say them four times.
+    first = metric.name == "accuracy"
     found = {each.name: each for each in sweep.configurations}
     here = [found[f"{row['model']}/{row['strategy']}"] for row in rows]
     seeds = [
@@ -500,8 +502,8 @@ def _result_traces(
             y=[place + 0.3 for place, *_ in seeds],
             marker=style | {"size": 6, "opacity": 0.55},
             hovertext=[
-                f"{plain(each.name)}<br>seed {seed}: {value:.{metric.digits}f}{metric.unit}<br>"
-                f"trial {' '.join(record.trial_id for record in each.of_seeds[seed])}"
+                f"{plain(each.name)}<br>seed {seed}: {value:.{metric.digits}f}{metric.unit}"
+                + (f"<br>trial {' '.join(record.trial_id for record in each.of_seeds[seed])}" if first else "")
                 for _, each, seed, value in seeds
             ],
             meta={"what": "seed"},
@@ -554,11 +556,9 @@ def _curve(history: Table, metric: str, scale: float, strategy: str, place: int)
     """Return the band and the line of a strategy: over the seeds that still trained in an epoch, folds together."""
     colour = COLOURS[place % len(COLOURS)]
     epochs, means, seeds, band = [], [], [], []
-    for epoch in sorted({int(number) for number in history["epoch"]}):
-        of_seeds = history[history["epoch"] == epoch].groupby("seed")[metric].mean()
-        numbers = scale * of_seeds.dropna().to_numpy(dtype=np.float64)
-        if not numbers.size:
-            continue
+    of_seeds = history.groupby(["epoch", "seed"])[metric].mean().dropna()
+    for epoch, values in of_seeds.groupby(level="epoch"):
+        numbers = scale * values.to_numpy(dtype=np.float64)
         epochs.append(epoch)
         means.append(float(numbers.mean()))
         seeds.append(f"{plain(strategy)}<br>epoch {epoch}: {numbers.mean():.3f}, {numbers.size} seeds")

@@ -58,8 +58,8 @@ def _trials(sweep: Sweep, trials: pd.DataFrame) -> Mapping[tuple[str, str], Sequ
         found.setdefault((row["model"], row["strategy"]), []).append(
             TrialRow(
                 seed=f"{row['seed']}{fold}",
-                accuracy=number(100 * row["accuracy"], 1),
-                minutes=number(row["training_seconds"] / 60, 2),
+                accuracy="" if pd.isna(row["accuracy"]) else number(100 * row["accuracy"], 1),
+                minutes="" if pd.isna(row["training_seconds"]) else number(row["training_seconds"] / 60, 2),
                 state=_state(row),
                 trial_id=row["trial_id"],
             )

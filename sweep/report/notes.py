@@ -23,6 +23,11 @@ class Note:
     items: Sequence[str] = ()
     """Files, trials or sets of files that the text speaks of."""
 
+    @property
+    def explained(self) -> str:
+        """Where the project says what it means, what it weakens and what to do."""
+        return f"docs/warnings.md#{self.code}"
+
 
 def notes(sweep: Sweep) -> list[Note]:
     """Return everything that weakens a sweep's results, the gravest first."""
@@ -102,6 +107,31 @@ def _random_weights(sweep: Sweep) -> Iterator[Note]:
             text="Training started from random weights, not from pretrained ones: this is a demonstration, not the "
             "study's result.",
         )
+
+
+def _other_normalisation(sweep: Sweep) -> Iterator[Note]:
+    unlike = {
+        record.model: (used, own)
+        for record in sweep.completed
+        if (used := record.environment.get("normalisation"))
+        and (own := record.environment.get("weights_normalisation"))
+        and used != own
+    }
+    if unlike:
+        text = (
+            f"Images were normalised otherwise than those on which the weights of {count(len(unlike), 'model')} were "
+            "trained: its training starts from features that are off."
+        )
+        items = [
+            f"{model}: mean {_numbers(used['mean'])}, deviation {_numbers(used['std'])} in place of "
+            f"{_numbers(own['mean'])} and {_numbers(own['std'])}"
+            for model, (used, own) in unlike.items()
+        ]
+        yield Note(code="other-normalisation", text=text, items=items)
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return " ".join(f"{value:g}" for value in values)
 
 
 def _few_seeds(sweep: Sweep) -> Iterator[Note]:
@@ -227,6 +257,7 @@ CHECKS: tuple[Callable[[Sweep], Iterator[Note]], ...] = (
     _set_aside,
     _tested_twice,
     _few_seeds,
+    _other_normalisation,
     _mixed,
     _shared_device,
     _tried_alone,

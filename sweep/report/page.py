@@ -19,26 +19,34 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 import pandas as pd
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from animefer_core.errors import InputError
 from animefer_core.record import TrialRecord, write_atomically
 from sweep.frames import Sweep, cause, read_sweep
 from sweep.report import figures
+from sweep.report.anonymous import anonymous
 from sweep.report.captions import captions
 from sweep.report.figures import Drawing
+from sweep.report.files import FORMATS as WRITTEN
 from sweep.report.files import write_tables
 from sweep.report.filtering import METRICS, sorts_by, whose
 from sweep.report.first_screen import first_screen
 from sweep.report.gains import of_best
+from sweep.report.images import FORMATS as IMAGES
+from sweep.report.images import check_export, write_figures
 from sweep.report.main_table import main_rows
 from sweep.report.notes import notes
+from sweep.report.price import priced
 from sweep.report.sections import sections
 from sweep.report.tables import all_tables
 from sweep.report.tuning import tuning
+from sweep.report.varied import varied
 from sweep.report.words import count, number, plus_minus, total_range
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -54,6 +62,11 @@ class Gallery:
     overview: Drawing | None = None
     small: Sequence[Drawing] = ()
 
+    @property
+    def drawings(self) -> list[Drawing]:
+        """All of them, as they follow one another in the page."""
+        return [each for each in (*self.by_metric, self.overview, *self.small) if each is not None]
+
 
 def write_report(directory: Path, formats: Iterable[str] = ("csv", "md", "tex")) -> Path:
     """Write `directory`/tables/ in `formats` and `directory`/report.html from the records there; return the page.
@@ -61,16 +74,54 @@ def write_report(directory: Path, formats: Iterable[str] = ("csv", "md", "tex"))
     Works on an unfinished sweep, and on one without a completed trial. The same records give the same bytes, but for
     the time of writing. Raises InputError where the folder is no sweep's.
     """
-    sweep = read_sweep(directory)
+    return write(directory, ("html", *formats))[0]
+
+
+def write(
+    directory: Path, formats: Sequence[str], *, unnamed: bool = False, price_per_hour: float | None = None
+) -> list[Path]:
+    """Write what is known of the sweep in `directory` in some formats ("html", "csv", "md", "tex", "svg", "pdf").
+
+    Return report.html, then the tables, then the figures, of what was asked for. `unnamed` leaves out hosts, paths,
+    users and error messages. Raises InputError where the folder is no sweep's, or figures cannot be drawn here.
+    """
+    drawn = tuple(name for name in formats if name in IMAGES)
+    if drawn:
+        check_export(drawn)
+    sweep, settings = read_sweep(directory), _settings(directory)
+    if unnamed:
+        sweep, settings = anonymous(sweep, settings)
     tables = all_tables(sweep)
-    write_tables(sweep, tables, directory / "tables", tuple(formats))
-    page = directory / "report.html"
-    write_atomically(page, render(sweep, tables, datetime.now(UTC)).encode())
-    return page
+    if price_per_hour is not None:
+        tables = priced(sweep, tables, price_per_hour)
+    readable = [name for name in formats if name in WRITTEN]
+    written = write_tables(sweep, tables, directory / "tables", readable) if readable else []
+    if "html" in formats:
+        page = directory / "report.html"
+        write_atomically(page, render(sweep, tables, datetime.now(UTC), settings).encode())
+        written.insert(0, page)
+    if drawn:
+        written += write_figures(_drawings(sweep, tables), directory / "figures", drawn)
+    return written
 
 
-def render(sweep: Sweep, tables: Mapping[str, pd.DataFrame], written: datetime) -> str:
-    """Return the page's HTML."""
+def _settings(directory: Path) -> str | None:
+    """Return the settings of the last call as its file has them; None where there is no such file."""
+    try:
+        return (directory / "sweep.toml").read_text(encoding="utf-8")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+
+
+def _drawings(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Drawing]:
+    """Return every figure of the page; raises InputError where no trial has completed."""
+    if not len(tables["confusion"]):
+        raise InputError("--format: there are no figures yet, for no trial has completed; leave out svg and pdf.")
+    return [drawing for each in _galleries(sweep, tables).values() for drawing in each.drawings]
+
+
+def render(sweep: Sweep, tables: Mapping[str, pd.DataFrame], written: datetime, settings: str | None = None) -> str:
+    """Return the page's HTML; `settings` is the text of sweep.toml."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -94,6 +145,9 @@ def render(sweep: Sweep, tables: Mapping[str, pd.DataFrame], written: datetime) 
         efficiency=tables["efficiency"].to_dict("records") if "efficiency" in tables else [],
         failed=[_failure(record) for each in sweep.conditions for record in each.failed],
         provenance=provenance(sweep),
+        varied=varied(sweep),
+        settings=settings,
+        settings_link=None if settings is None else f"data:text/plain;charset=utf-8,{quote(settings)}",
         sections={section.key: section for section in sections(sweep, tables)},
         captions=captions(sweep, tables),
         galleries=_galleries(sweep, tables) if len(tables["confusion"]) else None,

@@ -52,6 +52,26 @@ def _summary(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def for_paper(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the summary as a paper has room for it: seeds, accuracy, macro F1 and loss with their total intervals."""
+    titles = [title for metric, title, *_ in DISPLAYED if metric in PAPER]
+
+    def words(row: Mapping[Any, Any]) -> Row:
+        first = {name: row[name] for name in ("configuration", "seeds", *OF_CONDITION) if name in row}
+        return first | {title: _with_total(row, title) for title in titles if title in row}
+
+    return _of(readable("summary", summary), words)
+
+
+def _with_total(row: Mapping[Any, Any], title: str) -> str:
+    total = row.get(f"{title}, total interval")
+    return f"{row[title]} ({total})" if total else str(row[title])
+
+
+PAPER = ("accuracy", "f1_macro", "loss")
+OF_CONDITION = ("split", "share of the training images (%)")
+
+
 def _per_class(table: pd.DataFrame) -> pd.DataFrame:
     return _of(
         table,
@@ -245,6 +265,8 @@ def _efficiency(table: pd.DataFrame) -> pd.DataFrame:
             "trainable parameters, last epoch (%)": number(row["percent_trainable"], 2),
             "GFLOPs an image": number(row["flops_per_image_mean"] / 1e9, 2),
             "shared device": {True: "yes", False: "no"}.get(row["shared_device"], ""),
+            "price of a trial": number(row.get("price_per_trial"), 2),
+            "price of all its trials": number(row.get("price"), 2),
         },
     )
 

@@ -6,6 +6,7 @@ random splits ─ how much data ─ other views ─ the study's claims
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -48,7 +49,7 @@ class Shown:
     part: str = ""
     """What the tables of one another's metrics have in common."""
 
-    @property
+    @cached_property
     def wraps(self) -> list[bool]:
         """Which columns hold sentences."""
         return [any(len(row[column]) > LONGEST_WORDS for row in self.rows) for column in range(len(self.head))]

@@ -12,7 +12,7 @@ from tests.sweep.records import Plan, plant
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 CHROMIUM = shutil.which("chromium")
 LONG = "x" * 200
-HOSTILE = ("<svg onload=alert(1)>", '"quoted" & co', "日本語", LONG, "<script>alert(1)</script>")
+HOSTILE = ("<svg onload=alert(1)>", '"quoted" & co', "日本語", LONG, "<script>alert(1)</script>", "<b>bold</b>")
 
 Open = Callable[..., "sync_api.Page"]
 

@@ -144,7 +144,7 @@ def test_a_hostile_class_is_text_in_the_page(opened, hostile, name):
 def test_hostile_names_are_text_in_figures(opened, hostile):
     page = opened(hostile)
     draw_everything(page)
-    names = {"<svg onload=alert(1)>", '"quoted" & co', "日本語"}
+    names = {"<svg onload=alert(1)>", '"quoted" & co', "日本語", "<b>bold</b>"}
     assert names <= set(texts(page, "#figure-confusion-0 .ytick text"))
     labels = texts(page, "#figure-accuracy .ytick text")
     assert any(text.startswith("<img src=x") for text in labels)

@@ -343,6 +343,15 @@ class TestNormalisation:
         mean, _ = normalisation_of(make_config(VIT, views=Views(normalisation=asked)))
         assert mean[0] == expected
 
+    def test_that_of_pretrained_weights_is_recorded_beside_the_one_used(self, make_config):
+        study = make_config("vit_s_16", weights_digest="ab" * 32)
+        used = trial.environment(study, choose_compute("cpu", "fp32", 32), normalisation_of(study))
+        assert used["normalisation"]["mean"] == list(zoo.IMAGENET_MEAN)
+        assert used["weights_normalisation"] == {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+
+    def test_random_weights_have_none(self, record):
+        assert "weights_normalisation" not in record.environment
+
     def test_the_one_used_is_recorded(self, record):
         assert record.environment["normalisation"] == {
             "mean": list(zoo.IMAGENET_MEAN),

@@ -5,7 +5,7 @@ import pytest
 
 from animefer_core.calibration import Pace
 from animefer_core.data.pixels import ImageSet
-from sweep.cost import REPORT_BYTES, START_SECONDS, costs, disk_bytes, memory_bytes
+from sweep.cost import RECORD_BYTES, REPORT_BYTES, START_SECONDS, costs, disk_bytes, memory_bytes
 from sweep.execution.packing import Node, Packing, Share
 from sweep.plan import grid
 from sweep.settings import resolve
@@ -79,3 +79,23 @@ def test_memory_is_that_of_the_fullest_machine_or_card():
     assert memory_bytes(on_cpus, peaks) == (12 * GB, 16 * GB)
     on_cards = replace(on_cpus, shares={name: Share(cpus=1, gpu=0.5) for name in peaks})
     assert memory_bytes(on_cards, peaks) == (10 * GB, 10 * GB)
+
+
+def test_every_trial_at_once_keeps_an_epoch(trials, data):
+    def needed(at_once, keeps_epochs):
+        node = Node(name="n", cpus=at_once, memory=GB)
+        packing = Packing(nodes=[node], threads=1, shares={("resnet18", "full"): Share(cpus=1)})
+        return disk_bytes(trials, data, packing, save_models="none", extra_views=False, keeps_epochs=keeps_epochs)
+
+    assert needed(3, True) - needed(3, False) == 3 * 4 * 4 * 11_177_538
+
+
+def test_logits_of_validation_and_test_fill_the_disk(trials, data):
+    packing = Packing(nodes=[], threads=1, shares={("resnet18", "full"): Share(cpus=1)})
+
+    def needed(extra_views):
+        return disk_bytes(trials, data, packing, save_models="none", extra_views=extra_views, keeps_epochs=False)
+
+    logits = 4 * len(data.classes)
+    assert needed(False) == REPORT_BYTES + 4 * (RECORD_BYTES + (10 + 20) * logits)
+    assert needed(True) - needed(False) == 4 * 3 * 20 * logits

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -123,3 +124,31 @@ def test_an_edited_sweep_file_is_one_sentence(tmp_path, text):
     (tmp_path / "sweep.json").write_text(text)
     with pytest.raises(InputError, match="was edited and lacks fields; restore it"):
         folder.read_sweep_file(tmp_path)
+
+
+def test_other_weights_are_refused(tmp_path):
+    (config,) = one_trial()
+    note(tmp_path, [replace(config, weights_digest="a" * 64)])
+    with pytest.raises(InputError, match="resnet18 was trained there with other weights; choose a new folder by --out"):
+        note(tmp_path, [replace(config, weights_digest="b" * 64)])
+
+
+def test_a_record_whose_predictions_were_cut_is_set_aside(tmp_path):
+    results = plant(tmp_path, Plan())
+    path = sorted(results.glob("trials/*/predictions.npz"))[0]
+    path.write_bytes(path.read_bytes()[:-10])
+    found = folder.find_records(results, move_damaged=True)
+    (reason,) = found.set_aside
+    assert "predictions.npz" in reason
+    assert path.parent.name not in {record.trial_id for record in found.records}
+
+
+def test_a_copy_set_aside_leaves_the_record_where_it_was(tmp_path):
+    results = plant(tmp_path, Plan())
+    directory = sorted(results.glob("trials/*"))[0]
+    for _ in range(2):
+        folder.copy_aside(results, directory)
+    assert directory.exists()
+    copies = sorted(path.name for path in (results / "earlier").iterdir())
+    assert copies == [f"{directory.name}-0", f"{directory.name}-1"]
+    assert not list(results.glob(f".{directory.name}*"))

@@ -7,7 +7,7 @@ from safetensors.numpy import load_file
 from animefer_core.record import TrialRecord
 from animefer_core.trial import identity
 from sweep.checkpoints import Place
-from sweep.keeping import MODEL, Keeper
+from sweep.keeping import MODEL, Keeper, tidy
 from sweep.plan import grid
 from sweep.settings import resolve
 from tests.sweep.records import one_split
@@ -86,3 +86,32 @@ def test_others_may_read_a_model_as_they_may_its_record(tmp_path):
     kept_after(tmp_path, "all", [0.5, 0.9, 0.7])
     for path in (tmp_path / "trials").glob(f"*/{MODEL}"):
         assert path.stat().st_mode == (path.parent / "record.json").stat().st_mode
+
+
+def test_a_model_without_a_record_is_not_taken_for_that_of_the_next_run(tmp_path):
+    first, second, _ = records([0.9, 0.5, 0.1])
+    left = tmp_path / "trials" / second.trial_id / MODEL
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"of a run that was killed before it had a record")
+    keeper = Keeper(tmp_path, "best", [])
+    keeper.keep(first, lambda: {"weight": np.zeros(2, np.float32)})
+    keeper.keep(second, lambda: {"weight": np.ones(2, np.float32)})
+    assert not left.exists()
+
+
+@pytest.mark.parametrize(("best_only", "left"), [(True, 1), (False, 2)])
+def test_what_killed_processes_left_is_deleted(tmp_path, best_only, left):
+    trials = records([0.5, 0.9, 0.7])
+    for record in trials[:2]:
+        Keeper(tmp_path, "all", []).keep(record, lambda: {"weight": np.zeros(2, np.float32)})
+    half = [tmp_path / "trials" / trials[0].trial_id / f".{MODEL}.123", tmp_path / ".sweep.json.77"]
+    others = [tmp_path / ".lock", tmp_path / "faces" / ".hidden.png"]
+    others[1].parent.mkdir()
+    for path in (*half, *others):
+        path.touch()
+    tidy(tmp_path, trials, best_only=best_only)
+    assert not any(path.exists() for path in half)
+    assert all(path.exists() for path in others)
+    models = [path.parent.name for path in tmp_path.glob(f"trials/*/{MODEL}")]
+    assert len(models) == left
+    assert trials[1].trial_id in models

@@ -349,7 +349,9 @@ def test_the_plan_tells_what_a_sweep_would_train_and_cost(swept, tmp_path):
     ]
     assert "by a calibration" in lines[13]
     assert not list((tmp_path / "new").glob("trials/*"))
-    again = animefer("sweep", *SETTINGS, "--seeds", "1,2,3,4", "--out", folder, "--dry-run")
+    again = animefer("sweep", *SETTINGS, "--seeds", "1,2,3,4", "--out", folder, "--gpu-share", 0.5, "--dry-run")
+    assert "--gpu-share says nothing here: no GPU takes part." in again.stderr
+    assert " at once with 1 thread each." in again.stderr
     assert "as the 4 that are there took" in again.stderr or "as the 6 that are there took" in again.stderr
 
 

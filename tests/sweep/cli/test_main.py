@@ -1,6 +1,7 @@
 """The command line: what it offers, and how it refuses."""
 
 import csv
+import io
 import json
 import os
 import re
@@ -11,13 +12,15 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 from typer.main import get_command
 
 from animefer_core.data.faces import write_faces
 from animefer_core.errors import InputError
-from sweep.cli.look import status_lines
+from sweep.cli.look import print_comparison, status_lines
 from sweep.cli.main import app
 from sweep.frames import read_sweep
+from sweep.report.compare import compare
 from sweep.settings import PRESETS, Settings
 from tests.sweep.records import Plan, plant
 
@@ -37,7 +40,7 @@ OPTIONS = {
         fit folds frozen-norm gpu-share image-size models no-extra-views no-pretrained normalisation out
         per-class precision preset pretrained save-models seeds skip-bad splits storage strategies test-share
         threads train-fraction trial-timeout validation-share vary weights-dir""",
-    "report": "format",
+    "report": "anonymous format price-per-hour",
     "status": "",
     "submit": "address wait",
     "import": "out",
@@ -268,6 +271,34 @@ def test_a_dry_run_trains_nothing_and_names_what_it_would(faces, tmp_path):
     assert not (tmp_path / "out" / "sweep.json").exists()
 
 
+def test_a_comparison_is_a_table_and_a_paragraph(tmp_path):
+    folder = plant(tmp_path, Plan(models=("resnet18", "[bold]x[/bold]" * 15)))
+    other = f"{'[bold]x[/bold]' * 15}/full"
+    printed = io.StringIO()
+    print_comparison(folder, "resnet18/full", other, Console(file=printed))
+    head, first, second, difference, blank, words = printed.getvalue().splitlines()
+    assert head.split() == ["test", "accuracy", "95", "%", "total", "interval", "p", "seeds", "×", "images"]
+    assert (first.split()[0], second.split()[0], difference.split()[0], blank) == (
+        "resnet18/full",
+        other,
+        "difference",
+        "",
+    )
+    found = compare(read_sweep(folder), "resnet18/full", other)
+    assert words == found.words
+    assert "named beforehand, not corrected for others" in words
+    for line, row in zip(found.lines, (first, second, difference), strict=True):
+        assert f"{line.value:.1f}".replace("-", "−") in row
+        assert row.endswith("3 × 30")
+
+
+def test_a_comparison_fits_a_narrow_terminal(tmp_path):
+    printed = io.StringIO()
+    console = Console(file=printed, force_terminal=True, width=60, no_color=True)
+    print_comparison(plant(tmp_path), "resnet18/full", "vit_s_16/full", console)
+    assert max(len(line) for line in re.sub(r"\x1b\[[0-9;]*m", "", printed.getvalue()).splitlines()) <= 60
+
+
 def test_report_and_status_refuse_a_folder_that_is_no_sweeps(tmp_path):
     for command in ("report", "status"):
         result = animefer(command, tmp_path)
@@ -290,7 +321,7 @@ def test_predictions_made_elsewhere_get_tables_and_a_report(tmp_path):
     assert (tmp_path / "out" / "report.html").exists()
     assert (tmp_path / "out" / "tables" / "comparisons.csv").exists()
     compared = animefer("compare", tmp_path / "out", "forest/default", "stump/default")
-    assert compared.stdout.startswith("forest/default is ")
+    assert "forest/default is " in compared.stdout
     assert "3 seeds × 30 images" in compared.stdout
     refused = animefer("compare", tmp_path / "out", "forest/default", "stamp/default")
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from animefer_core.data.pixels import ImageSet
 from animefer_core.record import read_record
-from sweep.checkpoints import Place
+from sweep.checkpoints import HURRY, Place
 from sweep.execution.executor import execute
 from sweep.execution.packing import Node, Packing, Share
 from sweep.execution.progress import display_for
@@ -201,6 +201,7 @@ def test_a_schedulers_signal_has_running_trials_keep_their_epoch(data, tmp_path,
     timer.join()
     kept = sorted(path.name for path in (tmp_path / "checkpoints").glob("*.safetensors"))
     assert kept == sorted(f"{config.trial_id}.safetensors" for config in work.trials)
+    assert not (tmp_path / "checkpoints" / HURRY).exists(), "or the next call would keep every epoch"
     records, _ = run(work, tmp_path, canned.go_on_and_on)
     assert all(record.environment["began_after"] >= 2 for record in records)
 

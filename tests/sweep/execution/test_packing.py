@@ -7,7 +7,7 @@ import torch
 
 from animefer_core.errors import InputError
 from sweep.execution import packing
-from sweep.execution.packing import Node, Peak, Share, available_cores, pack, this_machine
+from sweep.execution.packing import Node, Peak, Share, available_cores, available_memory, pack, this_machine
 from sweep.plan import grid
 from sweep.settings import resolve
 from tests.sweep.records import one_split
@@ -147,3 +147,73 @@ def test_a_containers_quota_counts(monkeypatch, tmp_path):
 def test_cards_for_which_cores_are_lacking_are_an_error_with_the_way_out(node, threads, way_out):
     with pytest.raises(InputError, match=way_out):
         packed(node, threads=threads, on_cards=True)
+
+
+SLIM = replace(BOX, name="slim", cpus=8)
+
+
+def test_the_machine_with_the_fewest_cores_a_card_decides_the_threads():
+    assert packed(BOX, SLIM, on_cards=True).threads == 1, "8 cores for 2 cards of 4 trials"
+    assert {share.gpu for share in packed(BOX, SLIM, on_cards=True).shares.values()} == {0.25, 0.5}
+
+
+def test_the_machine_with_the_least_memory_a_core_decides_the_threads():
+    assert packed(LAPTOP, replace(LAPTOP, memory=20 * GB)).threads == 1
+    both = packed(replace(LAPTOP, memory=20 * GB), replace(LAPTOP, memory=30 * GB))
+    assert both.threads == 2, "on the one with more memory three trials would leave two of eight cores"
+
+
+def test_a_part_of_memory_is_left_to_others():
+    assert packed(replace(LAPTOP, memory=16 * GB)).threads == 8, "two trials of 8 GB are more than 80 % of 16 GB"
+
+
+def test_a_strategy_without_a_share_has_the_hungriest_of_its_model():
+    shares = {
+        ("resnet18", "linear_probe"): Share(cpus=1),
+        ("resnet18", "full"): Share(cpus=4),
+        ("a", "b"): Share(cpus=9),
+    }
+    (config,) = grid(
+        resolve({"models": "resnet18", "strategies": "partial", "seeds": "1"}),
+        one_split(),
+        weights={"resnet18": "random"},
+        threads=1,
+    )
+    assert packing.Packing(nodes=[LAPTOP], threads=1, shares=shares).share(config) == Share(cpus=4)
+
+
+def test_a_trial_on_each_of_two_cards_shares_none():
+    (config,) = grid(
+        resolve({"models": "resnet18", "strategies": "full", "seeds": "1"}),
+        one_split(),
+        weights={"resnet18": "random"},
+        threads=1,
+    )
+
+    def shares_device(part):
+        shares = {("resnet18", "full"): Share(cpus=1, gpu=part)}
+        return packing.Packing(nodes=[BOX], threads=1, shares=shares).shares_device(config)
+
+    assert not shares_device(0.6)
+    assert shares_device(0.5)
+
+
+def test_cards_that_the_user_has_hidden_are_no_error(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(packing, "_nvidia_cards", lambda: 4)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert this_machine("auto").gpus == 0
+
+
+def test_the_cores_of_an_allocation_count(monkeypatch, tmp_path):
+    monkeypatch.setattr(packing, "Path", lambda _: tmp_path / "no quota")
+    monkeypatch.setattr(packing.os, "sched_getaffinity", lambda _: {3, 5, 7}, raising=False)
+    assert available_cores() == 3
+
+
+@pytest.mark.parametrize(("limit", "free"), [("max", 3_072_000), ("1000000", 1_000_000), ("9999999999", 3_072_000)])
+def test_memory_is_what_is_available_and_what_a_container_allows(monkeypatch, tmp_path, limit, free):
+    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemFree: 1000 kB\nMemAvailable: 3000 kB\n")
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    monkeypatch.setattr(packing, "Path", lambda name: tmp_path / name.rpartition("/")[2])
+    assert available_memory() == free

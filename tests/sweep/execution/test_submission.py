@@ -58,7 +58,7 @@ def test_the_job_is_the_sweeps_command_line_and_nothing_is_uploaded(monkeypatch)
     submitted(monkeypatch, client)
     (job,) = client.submitted
     assert job["entrypoint"] == "animefer sweep --data /images --out /results"
-    assert list(job["runtime_env"]) == ["env_vars"]
+    assert job["runtime_env"] == {"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "60"}}
 
 
 def test_words_with_spaces_stay_one_word():
@@ -291,3 +291,13 @@ def test_an_address_where_nothing_answers_is_one_sentence(tmp_path):
     refused = animefer("submit", "--address", f"http://127.0.0.1:{port}", "--", *SWEEP, home=tmp_path)
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr
     assert "no Ray dashboard answers there" in refused.stderr
+
+
+@pytest.mark.parametrize("option", ["--data", "--config", "--weights-dir", "--storage"])
+def test_every_path_is_written_in_full(option):
+    with pytest.raises(InputError, match=f"{option} kept: the path is the head's; write it in full"):
+        entrypoint_of(["sweep", "--out", "/x", option, "kept"])
+
+
+def test_a_store_is_a_path_everywhere():
+    assert entrypoint_of([*SWEEP, "--storage", "s3://bucket/x"]).endswith("--storage s3://bucket/x")

@@ -8,11 +8,13 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from sweep.checkpoints import Place
+from animefer_core.record import TrialRecord
+from animefer_core.trial import identity
+from sweep.checkpoints import HURRY, Place
 from sweep.execution import watcher as module
 from sweep.execution.packing import Node, Packing, Share
 from sweep.execution.progress import display_for
-from sweep.execution.watcher import NO_ROOM_SECONDS, Watcher, _last_failure
+from sweep.execution.watcher import GRACE_SECONDS, NO_ROOM_SECONDS, Watcher, _last_failure
 from sweep.execution.work import SweepEndedError, SweepStoppedError, Work
 from sweep.plan import grid
 from sweep.settings import resolve
@@ -91,6 +93,85 @@ def test_an_epoch_on_its_way_when_the_signal_comes_is_not_taken_for_a_kept_one(w
     watcher.on_trial_result(0, [trial], trial, epoch | {"hurried": True})
     with pytest.raises(SweepEndedError, match="SIGTERM"):
         watcher.on_step_end(0, [trial])
+
+
+def ending(watcher, tmp_path, clock):
+    """Have a trial run, with a place for its epochs, when the scheduler's first signal comes at 0 s."""
+    watcher._work = replace(watcher._work, checkpoints=Place(where=str(tmp_path), minutes=5))
+    (config,) = watcher._work.trials
+    trial = SimpleNamespace(status="RUNNING", trial_id="t", config={"trial": config.as_dict()})
+    watcher.on_trial_start(0, [trial], trial)
+    watcher._end(signal.SIGTERM, None)
+    return trial
+
+
+def test_a_trial_that_keeps_nothing_is_not_waited_for_longer_than_the_grace(watcher, clock, tmp_path):
+    trial = ending(watcher, tmp_path, clock)
+    clock.seconds = GRACE_SECONDS - 1
+    watcher.on_step_end(0, [trial])
+    clock.seconds = GRACE_SECONDS + 1
+    with pytest.raises(SweepEndedError, match="SIGTERM"):
+        watcher.on_step_end(0, [trial])
+
+
+def test_a_second_signal_does_not_wait_at_all(watcher, clock, tmp_path):
+    trial = ending(watcher, tmp_path, clock)
+    clock.seconds = 1
+    watcher.on_step_end(0, [trial])
+    watcher._end(signal.SIGTERM, None)
+    with pytest.raises(SweepEndedError, match="SIGTERM"):
+        watcher.on_step_end(0, [trial])
+
+
+def test_what_trials_were_asked_for_is_taken_back(watcher, clock, tmp_path):
+    watcher.on_step_end(0, [ending(watcher, tmp_path, clock)])
+    assert (tmp_path / HURRY).exists()
+    watcher.calm()
+    assert not (tmp_path / HURRY).exists()
+
+
+def test_a_trial_that_is_tried_again_has_its_time_again(watcher, clock, monkeypatch):
+    watcher._work = replace(watcher._work, trial_timeout=1)
+    (config,) = watcher._work.trials
+    trial = SimpleNamespace(status="RUNNING", trial_id="t", config={"trial": config.as_dict()}, max_failures=2)
+    trial.temporary_state = SimpleNamespace(ray_actor="its process")
+    killed = []
+    monkeypatch.setattr(module.ray, "kill", killed.append)
+    watcher.on_trial_start(0, [trial], trial)
+    clock.seconds = 50
+    watcher.on_trial_recover(0, [trial], trial)
+    watcher.on_trial_start(0, [trial], trial)
+    clock.seconds = 109
+    watcher.on_step_end(0, [trial])
+    assert not killed
+    clock.seconds = 111
+    watcher.on_step_end(0, [trial])
+    watcher.on_step_end(0, [trial])
+    assert (killed, trial.max_failures) == (["its process"], 0)
+
+
+def test_the_wait_for_a_machine_begins_anew_when_a_trial_has_run(watcher, clock, monkeypatch):
+    monkeypatch.setattr(module, "alive", lambda: [TOO_SMALL])
+    step(watcher, "PENDING")
+    clock.seconds = NO_ROOM_SECONDS - 1
+    step(watcher, "RUNNING")
+    clock.seconds = NO_ROOM_SECONDS + 1
+    step(watcher, "PENDING")
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "alone"),
+    [
+        ("OutOfMemoryError", "CUDA out of memory. Tried to allocate 2 GiB", True),
+        ("AcceleratorError", "CUDA error: out of memory", True),
+        ("RuntimeError", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)", True),
+        ("RuntimeError", "shape mismatch", False),
+    ],
+)
+def test_what_a_full_card_says_has_a_trial_tried_alone(watcher, kind, message, alone):
+    (config,) = watcher._work.trials
+    record = TrialRecord(**identity(config), status="failed", error={"type": kind, "message": message})
+    assert watcher._is_too_large(record) is alone
 
 
 def test_of_several_failures_the_last_is_told():

@@ -6,6 +6,7 @@ from animefer_core.errors import InputError
 from sweep.frames import read_sweep
 from sweep.importing import import_predictions
 from sweep.report.compare import Folds, advice, compare
+from sweep.report.tables import summary
 from sweep.statistics.power import Components, what_decides
 from tests.sweep.exported import digits
 from tests.sweep.records import Plan, plant
@@ -19,7 +20,7 @@ def sweep(tmp_path_factory):
 def test_the_difference_is_told_with_what_it_rests_on(sweep):
     a, b = sweep.configurations[0], sweep.configurations[3]
     points = 100 * (np.mean(a.values("accuracy")) - np.mean(b.values("accuracy")))
-    words = compare(sweep, a.name, b.name)
+    words = compare(sweep, a.name, b.name).words
     assert words.startswith(f"{a.name} is {abs(points):.1f} points {'better' if points > 0 else 'worse'} than {b.name}")
     assert "5 seeds × 30 images" in words
     assert "95 % total interval" in words
@@ -27,13 +28,14 @@ def test_the_difference_is_told_with_what_it_rests_on(sweep):
 
 
 def test_turned_round_it_says_the_same(sweep):
-    first, second = compare(sweep, "resnet18/full", "vit_s_16/full"), compare(sweep, "vit_s_16/full", "resnet18/full")
+    first = compare(sweep, "resnet18/full", "vit_s_16/full").words
+    second = compare(sweep, "vit_s_16/full", "resnet18/full").words
     assert first.split("Not decided")[1:] == second.split("Not decided")[1:]
 
 
 def test_one_seed_decides_nothing(tmp_path):
     sweep = read_sweep(plant(tmp_path, Plan(seeds=(42,))))
-    words = compare(sweep, "resnet18/full", "vit_s_16/full")
+    words = compare(sweep, "resnet18/full", "vit_s_16/full").words
     assert "Not decided: with one seed" in words
     assert "95 % interval of the test images alone" in words
 
@@ -46,7 +48,7 @@ def test_an_unknown_configuration_is_named_with_its_neighbours(sweep):
 def test_a_configuration_that_left_the_family_is_compared_by_itself(tmp_path):
     failed = [("resnet18", "full", 2), ("resnet18", "full", 3)]
     sweep = read_sweep(plant(tmp_path, Plan(seeds=(42, 1, 2, 3, 4), failed=failed)))
-    words = compare(sweep, "resnet18/full", "vit_s_16/full")
+    words = compare(sweep, "resnet18/full", "vit_s_16/full").words
     assert "3 seeds × 30 images" in words
     assert "estimated from these two alone" in words
 
@@ -100,7 +102,7 @@ def test_equal_predictions_need_no_advice(tmp_path):
     table = digits().query("model == 'forest'")
     pd.concat([table, table.assign(model="again")]).to_csv(tmp_path / "made.csv", index=False)
     import_predictions(tmp_path / "made.csv", tmp_path / "out")
-    words = compare(read_sweep(tmp_path / "out"), "forest/5_trees", "again/5_trees")
+    words = compare(read_sweep(tmp_path / "out"), "forest/5_trees", "again/5_trees").words
     assert words.startswith("forest/5_trees and again/5_trees are equally accurate (no interval: nothing varied;")
     assert words.endswith("not corrected for others).")
 
@@ -114,5 +116,27 @@ def test_groups_are_what_would_be_needed_where_images_belong_together():
 
 def test_another_condition_than_the_studys_is_named(tmp_path):
     plan = Plan(models=("resnet18",), strategies=("linear_probe", "full"), folds=3, seeds=(1, 2))
-    words = compare(read_sweep(plant(tmp_path, plan)), "resnet18/full", "resnet18/linear_probe")
+    words = compare(read_sweep(plant(tmp_path, plan)), "resnet18/full", "resnet18/linear_probe").words
     assert words.endswith("All of it on 3 folds, 100 % of the training images.")
+
+
+def test_the_means_are_those_of_the_seeds_that_are_compared(tmp_path):
+    failed = [("resnet18", "full", 2), ("resnet18", "full", 3)]
+    sweep = read_sweep(plant(tmp_path, Plan(seeds=(42, 1, 2, 3, 4), failed=failed)))
+    found = compare(sweep, "resnet18/full", "vit_s_16/full")
+    first, second, difference = found.lines
+    other = next(each for each in sweep.configurations if each.name == "vit_s_16/full")
+    of_seeds = dict(zip(other.seeds, other.values("accuracy"), strict=True))
+    assert second.value == pytest.approx(100 * np.mean([of_seeds[seed] for seed in (42, 1, 4)]))
+    assert difference.value == pytest.approx(first.value - second.value)
+    assert all(line.low < line.value < line.high for line in found.lines)
+    assert (found.n_seeds, found.n_images) == (3, 30)
+
+
+def test_where_all_seeds_are_compared_the_intervals_are_the_summarys(sweep):
+    found = compare(sweep, "resnet18/full", "vit_s_16/full")
+    table = summary(sweep).set_index(["model", "strategy"])
+    for line in found.lines[:2]:
+        row = table.loc[tuple(line.name.split("/"))]
+        expected = [100 * row[f"accuracy_{end}"] for end in ("mean", "total_ci_low", "total_ci_high")]
+        assert [line.value, line.low, line.high] == pytest.approx(expected)

@@ -79,19 +79,14 @@ def is_told(drawing) -> bool:
 
 
 def test_every_figure_says_whose_its_marks_are(study):
-    drawings = [
-        each
-        for gallery in _galleries(*study).values()
-        for each in (*gallery.by_metric, gallery.overview, *gallery.small)
-        if each is not None
-    ]
+    drawings = [drawing for gallery in _galleries(*study).values() for drawing in gallery.drawings]
     assert len(drawings) > 20
     assert [drawing.key for drawing in drawings if not is_told(drawing)] == []
 
 
 def test_there_are_as_many_places_as_ticks(study):
     for gallery in _galleries(*study).values():
-        for drawing in (*gallery.by_metric, *([gallery.overview] if gallery.overview else []), *gallery.small):
+        for drawing in gallery.drawings:
             for places, axis in ((drawing.rows, "yaxis"), (drawing.columns, "xaxis")):
                 if places:
                     assert list(drawing.figure.layout[axis].tickvals) == list(range(len(places))), drawing.key
@@ -100,7 +95,7 @@ def test_there_are_as_many_places_as_ticks(study):
 def test_names_in_a_figures_json_cannot_end_its_block(tmp_path):
     sweep = read_sweep(plant(tmp_path, Plan(models=("</script>",), classes=("</script><b>", "b"))))
     for gallery in _galleries(sweep, all_tables(sweep)).values():
-        for drawing in (*gallery.by_metric, *gallery.small):
+        for drawing in gallery.drawings:
             text = str(json_data(drawing))
             assert "<" not in text
             assert {"data", "layout", "rows", "columns"} <= json.loads(text).keys()
