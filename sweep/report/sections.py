@@ -15,6 +15,7 @@ from sweep.claims import CAUTION, HEADING
 from sweep.frames import Sweep
 from sweep.report.captions import captions
 from sweep.report.conditions import GROWTH
+from sweep.report.filtering import METRICS, Attributes, whose
 from sweep.report.gains import of_best
 from sweep.report.readable import FAMILIES, VIEWS, readable
 from sweep.report.words import between, count, listed, number, span
@@ -41,6 +42,12 @@ class Shown:
     """Whether a click opens it."""
     left_out: int = 0
     """Rows that are in the file only."""
+    whose: Sequence[Attributes] = ()
+    """HTML attributes of every row, for the filter; none where no row is of any configuration."""
+    metric: str | None = None
+    """Of a table that is there once a metric: which one this is."""
+    part: str = ""
+    """What the tables of one another's metrics have in common."""
 
     @cached_property
     def wraps(self) -> list[bool]:
@@ -62,7 +69,7 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     """Return the sections that these results have something for."""
     under = captions(sweep, tables)
 
-    def shown(name: str, table: pd.DataFrame, title: str, *, folded: bool = False) -> Shown:
+    def shown(name: str, table: pd.DataFrame, title: str, *, folded: bool = False, metric: str | None = None) -> Shown:
         words = readable(name, table.head(MOST_ROWS)).drop(columns=["metric", "family"], errors="ignore")
         return Shown(
             name=name,
@@ -72,7 +79,17 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
             caption=under[name],
             folded=folded,
             left_out=max(0, len(table) - MOST_ROWS),
+            whose=whose(table.head(MOST_ROWS)),
+            metric=metric,
         )
+
+    def by_metric(name: str, table: pd.DataFrame, title: str, *, folded: bool = False) -> list[Shown]:
+        """Return the table once a metric that it has; the page shows that of the metric chosen."""
+        return [
+            replace(shown(name, rows, f"{METRICS[metric]}, {title}", folded=folded, metric=metric), part=title)
+            for metric in METRICS
+            if len(rows := table[table["metric"] == metric])
+        ]
 
     found: list[Section] = []
 
@@ -83,10 +100,10 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     if tables["ranking"]["in_best_set"].notna().any():
         add("ranking", "Ranking", _ranking(tables["ranking"]), shown("ranking", tables["ranking"], "Ranking"))
     if len(pairs):
-        shows = [shown("effects", effects, "Models and strategies, accuracy")] if len(effects) else []
+        shows = by_metric("effects", tables["effects"], "models and strategies")
+        every = tables["comparisons"].sort_values("p_adjusted", kind="stable")
         for family, name in FAMILIES.items():
-            if len(of_family := pairs[pairs["family"] == family].sort_values("p_adjusted", kind="stable")):
-                shows.append(shown("comparisons", of_family, f"Accuracy, {name}", folded=True))
+            shows += by_metric("comparisons", every[every["family"] == family], name, folded=True)
         add("differences", "Differences", _differences(pairs, effects), *shows)
     if len(tables["power"]):
         show = shown("power", tables["power"], "What every pair would need", folded=True)

@@ -28,13 +28,13 @@ def test_a_long_label_keeps_its_ends():
 
 
 def test_every_seed_has_its_point(sweep):
-    drawing = figures.accuracy(sweep, all_tables(sweep)["summary"])
+    drawing = figures.results(sweep, all_tables(sweep)["summary"])[0]
     points = [x for trace in drawing.figure.data if trace.marker.size == 6 for x in trace.x]
     assert sorted(points) == sorted(100 * record.test["accuracy"] for record in sweep.completed)
 
 
 def test_a_single_seed_has_no_seed_interval_drawn(sweep):
-    drawing = figures.accuracy(sweep, all_tables(sweep)["summary"])
+    drawing = figures.results(sweep, all_tables(sweep)["summary"])[0]
     means = next(trace for trace in drawing.figure.data if trace.name == "full" and trace.marker.size == 11)
     assert [length > 0 for length in means.error_x.array] == [True, False]
 

@@ -1,0 +1,326 @@
+"""What a reader does with the page: filters, sorts, opens and saves."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from tests.browser.conftest import HOSTILE, draw_everything, texts
+
+PERCENT = {"accuracy": 100, "f1_macro": 100, "f1_weighted": 100, "loss": 1}
+
+
+def summary(folder: Path, name: str = "summary") -> list[dict[str, str]]:
+    with (folder / "tables" / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def seen(page, selector: str) -> list[str]:
+    """Return the texts of what is shown, as they stand in the page."""
+    return page.locator(f"{selector}:visible").evaluate_all("all => all.map(each => each.textContent.trim())")
+
+
+def labels(page, figure: str) -> list[str]:
+    return texts(page, f"#{figure} .ytick text")
+
+
+def means(page, figure: str) -> dict[int, float]:
+    """Return the place on the y axis of every mean that a figure shows, with its value."""
+    points = """id => document.getElementById(id).data.filter(trace => trace.meta?.what.startsWith("mean"))
+        .flatMap(trace => trace.x.map((x, point) => [trace.y[point], x]))"""
+    return dict(map(tuple, page.evaluate(points, figure)))
+
+
+def saved(page, title: str, kind: str) -> Path:
+    page.get_by_label(f"Save {title}", exact=True).click()
+    with page.expect_download() as found:
+        page.get_by_role("button", name=f"{kind}: {title}", exact=True).click()
+    return found.value
+
+
+def read(download) -> str:
+    return Path(download.path()).read_bytes().decode()
+
+
+def wait_for_labels(page, figure: str, names: list[str]) -> None:
+    page.wait_for_function(
+        "([figure, names]) => JSON.stringify([...document.querySelectorAll(`#${figure} .ytick text`)]"
+        ".map(each => each.textContent)) === JSON.stringify(names)",
+        arg=[figure, names],
+    )
+
+
+def test_the_filter_acts_on_rows_and_figures_at_once(opened, usual):
+    page = opened(usual)
+    assert len(labels(page, "figure-accuracy")) == 9
+    page.locator("input[value=vit_b_16]").uncheck()
+    page.locator("input[value=partial]").uncheck()
+    left = ["resnet18/linear_probe", "resnet18/full", "vit_s_16/linear_probe", "vit_s_16/full"]
+    assert page.locator("#filter-told").inner_text() == "5 of 9 configurations hidden."
+    assert page.locator("#filter-link").inner_text() == "5 of 9 configurations hidden"
+    assert seen(page, "#summary > tbody > tr > th") == left
+    wait_for_labels(page, "figure-accuracy", left)
+    assert texts(page, "#figure-accuracy .legendtext")[:2] == ["linear_probe", "full"]
+    draw_everything(page)
+    for figure in ("figure-class-f1", "figure-views", "figure-cost-seconds"):
+        assert labels(page, figure) == left
+    assert labels(page, "figure-gains") == ["resnet18/full", "vit_s_16/full"]
+    assert seen(page, "#confusion figcaption") == left
+    assert not any("vit_b_16" in text for text in seen(page, "figcaption"))
+    assert texts(page, "#figure-curve-0-train-loss .legendtext") == ["linear_probe", "full"]
+    assert page.told == []
+
+
+def test_every_row_of_a_hidden_configuration_is_hidden(opened, usual):
+    page = opened(usual)
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    page.locator("input[value=vit_b_16]").uncheck()
+    rows = seen(page, ".scroll > table:not([aria-label]) > tbody > tr:not(.trials)")
+    assert len(rows) > 50
+    assert not any("vit_b_16" in row for row in seen(page, "main section:not(#claims, #methods, #provenance) tbody tr"))
+    pairs = seen(page, "#differences [data-part='all pairs'] tbody tr")
+    assert len(pairs) == 6 * 5 / 2
+
+
+def test_positions_move_together_and_values_stay(opened, usual):
+    page = opened(usual)
+    before = means(page, "figure-accuracy")
+    page.locator("input[value=resnet18]").uncheck()
+    page.wait_for_function("() => document.querySelectorAll('#figure-accuracy .ytick').length === 6")
+    after = means(page, "figure-accuracy")
+    assert after == {place - 3: value for place, value in before.items() if place > 2}
+
+
+def test_show_all_shows_all_again(opened, usual):
+    page = opened(usual)
+    names = labels(page, "figure-accuracy")
+    for box in page.locator("#filter input").all():
+        box.uncheck()
+    assert page.locator("#filter-told").inner_text() == "9 of 9 configurations hidden."
+    assert page.locator("figure:visible").count() == 0
+    page.get_by_role("button", name="Show all").click()
+    page.wait_for_function("() => document.getElementById('filter-told').textContent.startsWith('0 of 9')")
+    page.locator("#results").scroll_into_view_if_needed()
+    wait_for_labels(page, "figure-accuracy", names)
+    assert page.locator("#filter-link:visible").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("metric", "name"), [("f1_macro", "macro f1"), ("f1_weighted", "weighted f1"), ("loss", "loss")]
+)
+def test_the_metric_is_chosen_for_figures_and_tables(opened, usual, metric, name):
+    page = opened(usual)
+    page.locator("select[name=metric]").select_option(metric)
+    assert seen(page, "#results figcaption") == [f"Test {name} by configuration"]
+    figure = f"figure-{metric.replace('_', '-')}"
+    page.wait_for_selector(f"#{figure}[data-drawn]")
+    drawn = means(page, figure).values()
+    expected = [PERCENT[metric] * float(row[f"{metric}_mean"]) for row in summary(usual)]
+    assert sorted(drawn) == pytest.approx(sorted(expected), rel=1e-5)
+    shown = page.locator("#differences [data-metric]:visible").evaluate_all(
+        "all => all.map(each => each.dataset.metric)"
+    )
+    assert set(shown) == {metric}
+
+
+def test_a_row_opens_to_its_trials_by_keyboard(opened, usual):
+    page = opened(usual)
+    button = page.get_by_role("button", name="resnet18/full", exact=True)
+    row = page.locator(f"#{button.get_attribute('aria-controls')}")
+    assert button.get_attribute("aria-expanded") == "false"
+    assert not row.is_visible()
+    button.focus()
+    page.keyboard.press("Enter")
+    assert button.get_attribute("aria-expanded") == "true"
+    cells = row.locator("tbody tr").evaluate_all(
+        "all => all.map(row => [...row.cells].map(cell => cell.textContent.trim()))"
+    )
+    trials = [row for row in summary(usual, "trials") if (row["model"], row["strategy"]) == ("resnet18", "full")]
+    assert [cell[0] for cell in cells] == ["42", "1", "2"]
+    assert [cell[1] for cell in cells] == [
+        f"{100 * float(row['accuracy']):.1f}" if row["accuracy"] else "" for row in trials
+    ]
+    assert [cell[4] for cell in cells] == [row["trial_id"] for row in trials]
+    assert [cell[3].partition(":")[0] for cell in cells] == ["completed", "failed", "completed"]
+    page.keyboard.press("Space")
+    assert not row.is_visible()
+
+
+def test_a_row_opens_by_a_click_anywhere(opened, usual):
+    page = opened(usual)
+    page.locator("#summary > tbody > tr > td").first.click()
+    assert page.locator("tr.trials:visible").count() == 1
+
+
+def test_a_head_sorts_up_down_and_back(opened, usual):
+    page = opened(usual)
+    names = seen(page, "#summary > tbody > tr > th")
+    by_mean = sorted(summary(usual), key=lambda row: float(row["accuracy_mean"]))
+    rising = [f"{row['model']}/{row['strategy']}" for row in by_mean]
+    head = page.locator("#summary > thead th").filter(has_text="Accuracy, %").first
+    button = head.get_by_role("button")
+    page.locator("#summary button.open").first.click()
+    button.focus()
+    for order, direction in ((rising, "ascending"), (rising[::-1], "descending"), (names, None)):
+        page.keyboard.press("Enter")
+        assert head.get_attribute("aria-sort") == direction
+        assert seen(page, "#summary > tbody > tr > th") == order
+        above = page.locator("tr.trials:visible").evaluate(
+            "row => row.previousElementSibling.cells[0].textContent.trim()"
+        )
+        assert above == names[0]
+
+
+def test_words_with_numbers_are_sorted_by_the_number(opened, usual):
+    page = opened(usual)
+    page.locator("#power summary").first.click()
+    column = page.locator("#power thead th").all_inner_texts().index("seeds needed")
+    page.locator("#power thead th button").nth(column).click()
+    cells = page.locator(f"#power tbody tr > :nth-child({column + 1})").all_inner_texts()
+    numbers = [int(cell.replace(",", "")) for cell in cells if cell[0].isdigit()]
+    assert numbers == sorted(numbers)
+    assert not any(cell[0].isdigit() for cell in cells[len(numbers) :])
+
+
+def test_less_than_a_number_is_sorted_by_it(opened, usual):
+    page = opened(usual)
+    pairs = page.locator("#differences [data-part='all pairs'][data-metric=accuracy]")
+    pairs.locator("summary").first.click()
+    column = pairs.locator("thead th").all_inner_texts().index("p")
+    button = pairs.locator("thead th button").nth(column)
+    for direction in (1, -1):
+        button.click()
+        cells = [cell for cell in pairs.locator(f"tbody tr > :nth-child({column + 1})").all_inner_texts() if cell]
+        assert {"< 0.001"} < set(cells)
+        numbers = [direction * float(cell.removeprefix("< ")) for cell in cells]
+        assert numbers == sorted(numbers)
+
+
+def test_trials_are_not_sorted_by_anything(opened, usual):
+    assert opened(usual).locator("tr.trials button").count() == 0
+
+
+def numbers_of(row: dict[str, str], ranked: dict[str, str]) -> list[str]:
+    """Return the cells of the main table that a row of summary.csv, and one of ranking.csv, should give."""
+
+    def number(name: str, scale: float = 100, digits: int = 1) -> str:
+        return f"{scale * float(row[name]):.{digits}f}" if row[name] else ""
+
+    def interval(name: str, scale: float = 100, digits: int = 1) -> list[str]:
+        mean = number(f"{name}_mean", scale, digits)
+        half = scale * (float(row[f"{name}_ci_high"]) - float(row[f"{name}_mean"]))
+        ends = [number(f"{name}_total_ci_{end}", scale, digits) for end in ("low", "high")]
+        return [f"{mean} ± {half:.{digits}f}", " to ".join(ends)]
+
+    may = {"True": "yes", "False": "no", "": ""}[ranked["in_best_set"]]
+    ranks = [f"{float(ranked[f'rank_{end}']):.0f}" for end in ("low", "high") if ranked[f"rank_{end}"]]
+    ends = [number(f"calibration_error_total_ci_{end}") for end in ("low", "high")]
+    ece = number("ece_mean"), 100 * (float(row["ece_ci_high"]) - float(row["ece_mean"]))
+    return [
+        f"{row['model']}/{row['strategy']}",
+        f"{row['n_seeds']} of {row['n_planned']}",
+        *interval("accuracy"),
+        number("accuracy_sd"),
+        number("accuracy_min"),
+        number("accuracy_max"),
+        may,
+        " to ".join(ranks),
+        *interval("f1_macro"),
+        *interval("f1_weighted"),
+        *interval("loss", 1, 3),
+        number("calibration_error"),
+        " to ".join(ends),
+        f"{ece[0]} ± {ece[1]:.1f}",
+        number("validation_accuracy_mean"),
+    ]
+
+
+def expected_rows(folder: Path) -> list[list[str]]:
+    return [numbers_of(row, ranked) for row, ranked in zip(summary(folder), summary(folder, "ranking"), strict=True)]
+
+
+def test_every_number_of_the_main_table_is_that_of_the_files(opened, usual):
+    page = opened(usual)
+    cells = page.evaluate("""() => [...document.querySelectorAll("#summary > tbody > tr[data-model]")].map(row =>
+        [...row.cells].flatMap(cell => cell.querySelector("button") ? [cell] : [...cell.childNodes])
+            .map(each => each.textContent.trim()).filter(text => text))""")
+    assert cells == [[cell for cell in row if cell] for row in expected_rows(usual)]
+
+
+def test_the_main_tables_csv_holds_its_numbers(opened, usual):
+    download = saved(opened(usual), "Table of results", "CSV")
+    assert download.suggested_filename == "Table-of-results.csv"
+    head, *rows = csv.reader(io.StringIO(read(download)))
+    assert head[:5] == ["Configuration", "Seeds", "Accuracy, %", "Accuracy, %, total interval", "SD of seeds"]
+    assert rows == expected_rows(usual)
+
+
+def test_a_table_is_saved_as_it_is_shown(opened, usual):
+    page = opened(usual)
+    page.locator("input[value=vit_b_16]").uncheck()
+    page.locator("#summary > thead th button").nth(2).click()
+    rows = list(csv.reader(io.StringIO(read(saved(page, "Table of results", "CSV")))))[1:]
+    assert [row[0] for row in rows] == seen(page, "#summary > tbody > tr > th")
+
+
+def test_tables_are_saved_as_markdown_and_latex(opened, usual):
+    page = opened(usual)
+    lines = read(saved(page, "Ranking", "Markdown")).splitlines()
+    assert lines[0].startswith("| configuration | validation accuracy (%) |")
+    assert len(lines) == 2 + 9
+    latex = read(saved(page, "Ranking", "LaTeX"))
+    assert latex.count("\\\\\n") == 1 + 9
+    assert r"vit\_b\_16/full" in latex
+    assert latex.endswith("\\bottomrule\n\\end{tabular}\n")
+
+
+def test_a_figures_csv_holds_its_numbers(opened, usual):
+    page = opened(usual)
+    rows = list(csv.DictReader(io.StringIO(read(saved(page, "Test accuracy by configuration", "CSV")))))
+    means = {row["row"]: float(row["test accuracy (%)"]) for row in rows if row["what"] == "mean and seed interval"}
+    assert means == pytest.approx(
+        {f"{row['model']}/{row['strategy']}": 100 * float(row["accuracy_mean"]) for row in summary(usual)}, rel=1e-5
+    )
+    assert sum(row["what"] == "seed" for row in rows) == sum(int(row["n_seeds"]) for row in summary(usual))
+
+
+def test_a_matrix_csv_names_its_cells(opened, usual):
+    rows = list(csv.DictReader(io.StringIO(read(saved(opened(usual), "vit_s_16/partial", "CSV")))))
+    expected = [
+        row for row in summary(usual, "confusion") if (row["model"], row["strategy"]) == ("vit_s_16", "partial")
+    ]
+    assert [(row["row"], row["column"]) for row in rows] == [(row["true"], row["predicted"]) for row in expected]
+    assert [float(row["value"]) for row in rows] == pytest.approx(
+        [100 * float(row["share_mean"]) for row in expected], rel=1e-5
+    )
+
+
+def test_a_figure_is_saved_as_a_picture_in_dark_ink(opened, usual):
+    page = opened(usual, color_scheme="dark")
+    svg = read(saved(page, "Test accuracy by configuration", "SVG"))
+    assert svg.startswith("<svg")
+    assert "rgb(29, 35, 41)" in svg
+    assert "rgb(228, 231, 234)" not in svg
+    png = saved(page, "Test accuracy by configuration", "PNG")
+    assert png.suggested_filename == "Test-accuracy-by-configuration.png"
+    assert Path(png.path()).read_bytes().startswith(b"\x89PNG")
+    assert page.told == []
+
+
+def test_hostile_names_are_saved_as_text(opened, hostile):
+    page = opened(hostile)
+    rows = list(csv.reader(io.StringIO(read(saved(page, "Images by class and part", "CSV")))))
+    assert sorted(row[0] for row in rows[1:]) == sorted(HOSTILE)
+    markdown = read(saved(page, "Images by class and part", "Markdown"))
+    assert r"\<svg onload=alert(1)>" in markdown
+    cells = csv.DictReader(io.StringIO(read(saved(page, "resnet18/full", "CSV"))))
+    assert {row["column"] for row in cells} == set(HOSTILE)
+
+
+def test_a_menu_closes_by_escape(opened, usual):
+    page = opened(usual)
+    page.get_by_label("Save Table of results", exact=True).click()
+    assert page.get_by_role("button", name="CSV: Table of results").is_visible()
+    page.keyboard.press("Escape")
+    assert not page.get_by_role("button", name="CSV: Table of results").is_visible()
