@@ -18,14 +18,17 @@ from sweep.report.tables import all_tables
 FORMATS = ("html", "csv", "md", "tex")
 
 
-def write(directory: Path, formats: str) -> list[Path]:
-    """Write a report in the formats of a comma-separated list; return the page, or the tables where it is left out."""
+def write(directory: Path, formats: str, *, images: bool = True) -> list[Path]:
+    """Write a report in the formats of a comma-separated list; return the page, or the tables where it is left out.
+
+    Without `images` the page shows none of the test images.
+    """
     wanted = [name.strip() for name in formats.split(",")]
     if unknown := [name for name in wanted if name not in FORMATS]:
         raise InputError(f"--format {unknown[0]}: there is no such format; choose from {', '.join(FORMATS)}.")
     tables = [name for name in wanted if name != "html"]
     if "html" in wanted:
-        return [write_report(directory, tables)]
+        return [write_report(directory, tables, images=images)]
     sweep = read_sweep(directory)
     return write_tables(sweep, all_tables(sweep), directory / "tables", tables)
 

@@ -265,11 +265,14 @@ def report(
     formats: Annotated[
         str, typer.Option("--format", metavar="A,B", help="Any of html, csv, md, tex.")
     ] = "html,csv,md,tex",
+    no_images: Annotated[
+        bool, typer.Option("--no-images", help="Leave the images that were misread most often out of the page.")
+    ] = False,
 ) -> None:
     """Write tables/ and report.html from the records in DIR, finished or not."""
     from sweep.cli.look import write
 
-    for path in write(directory, formats):
+    for path in write(directory, formats, images=not no_images):
         typer.echo(path)
 
 

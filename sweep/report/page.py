@@ -26,18 +26,26 @@ from plotly.offline import get_plotlyjs
 from animefer_core.record import TrialRecord, write_atomically
 from sweep.frames import Sweep, cause, read_sweep
 from sweep.report import figures
+from sweep.report.architecture import architecture, is_a_grid
 from sweep.report.captions import captions
+from sweep.report.diagrams import UNDER as UNDER_DIAGRAMS
+from sweep.report.diagrams import coverage_curves, reliability_diagrams
 from sweep.report.figures import Drawing
 from sweep.report.files import write_tables
 from sweep.report.first_screen import first_screen
 from sweep.report.gains import of_best
 from sweep.report.notes import notes
+from sweep.report.pairs import pairs, under_pairs
+from sweep.report.pareto import COSTS, accuracy_by_cost
 from sweep.report.sections import sections
 from sweep.report.tables import all_tables
+from sweep.report.thumbnails import WORST, Faces, faces
 from sweep.report.tuning import tuning
 from sweep.report.words import count, number, plus_minus, total_range
 
 TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = ("page.js", "faces.js")
+NO_IMAGES = Faces(told="The images themselves were left out of this page.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +54,14 @@ class Gallery:
 
     overview: Drawing | None = None
     small: Sequence[Drawing] = ()
+    under: str = ""
+    """What stands beneath the drawings."""
 
 
-def write_report(directory: Path, formats: Iterable[str] = ("csv", "md", "tex")) -> Path:
+def write_report(directory: Path, formats: Iterable[str] = ("csv", "md", "tex"), *, images: bool = True) -> Path:
     """Write `directory`/tables/ in `formats` and `directory`/report.html from the records there; return the page.
 
+    With `images` the page shows the test images that were misread most often, where their files are at hand.
     Works on an unfinished sweep, and on one without a completed trial. The same records give the same bytes, but for
     the time of writing. Raises InputError where the folder is no sweep's.
     """
@@ -58,12 +69,13 @@ def write_report(directory: Path, formats: Iterable[str] = ("csv", "md", "tex"))
     tables = all_tables(sweep)
     write_tables(sweep, tables, directory / "tables", tuple(formats))
     page = directory / "report.html"
-    write_atomically(page, render(sweep, tables, datetime.now(UTC)).encode())
+    shown = faces(sweep, directory) if images else NO_IMAGES
+    write_atomically(page, render(sweep, tables, datetime.now(UTC), shown).encode())
     return page
 
 
-def render(sweep: Sweep, tables: Mapping[str, pd.DataFrame], written: datetime) -> str:
-    """Return the page's HTML."""
+def render(sweep: Sweep, tables: Mapping[str, pd.DataFrame], written: datetime, misread: Faces = NO_IMAGES) -> str:
+    """Return the page's HTML; `misread` are the thumbnails in it."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -75,7 +87,7 @@ def render(sweep: Sweep, tables: Mapping[str, pd.DataFrame], written: datetime) 
     environment.globals |= {"plus_minus": plus_minus, "total_range": total_range, "count": count}
     # Rows of other splits and shares have a section of their own.
     tables = {**tables, "summary": tables["summary"].head(len(sweep.configurations))}
-    plotly, script = get_plotlyjs(), (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    plotly, script = get_plotlyjs(), "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
     return environment.get_template("report.html").render(
         sweep=sweep,
         first=first_screen(sweep, tables, _used(sweep, "device_name", "device")),
@@ -91,6 +103,8 @@ def render(sweep: Sweep, tables: Mapping[str, pd.DataFrame], written: datetime) 
         galleries=_galleries(sweep, tables) if len(tables["confusion"]) else None,
         baselines=list(figures.baselines(sweep)),
         measured_on=figures.measured_on(sweep),
+        misread=misread,
+        worst=WORST,
         written=written,
         plotly=Markup(plotly),
         script=Markup(script),
@@ -154,6 +168,16 @@ def _galleries(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, Ga
         "classes": Gallery(overview=figures.class_f1(sweep, tables["per_class"])),
         "confusion": Gallery(small=figures.confusion_matrices(sweep, tables["confusion"])),
     }
+    predictions["differences"] = Gallery(
+        overview=pairs(tables["comparisons"], tables["summary"]), under=under_pairs(tables["comparisons"])
+    )
+    if is_a_grid(tables["summary"]):
+        small = architecture(tables["summary"], tables.get("gains"), 1 / len(sweep.classes))
+        predictions["architecture"] = Gallery(small=small)
+    if "reliability" in tables:
+        diagrams = reliability_diagrams(tables["reliability"])
+        curves = coverage_curves(tables["risk_coverage"])
+        predictions["calibration"] = Gallery(small=[*diagrams, *curves], under=UNDER_DIAGRAMS)
     if "shares" in tables and len(tables["shares"]):
         predictions["shares"] = Gallery(small=figures.data_curves(tables["shares"]))
     if "views" in tables:
@@ -167,11 +191,13 @@ def _galleries(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, Ga
         return predictions
     return predictions | {
         "curves": Gallery(small=figures.curves(sweep)),
-        "efficiency": Gallery(
-            overview=figures.accuracy_by_time(sweep, tables["summary"], tables["efficiency"]),
-            small=figures.costs(sweep),
-        ),
+        "efficiency": Gallery(small=[*_fronts(tables), *figures.costs(sweep)]),
     }
+
+
+def _fronts(tables: Mapping[str, pd.DataFrame]) -> list[Drawing]:
+    drawn = (accuracy_by_cost(tables["summary"], tables["efficiency"], cost) for cost in COSTS)
+    return [drawing for drawing in drawn if drawing is not None]
 
 
 def _call(call: Mapping[str, Any]) -> dict[str, Any]:

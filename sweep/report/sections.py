@@ -1,10 +1,11 @@
-"""The sections of the report that are tables: each opens with a sentence that states what was found.
+"""The sections of the report: each opens with a sentence that states what was found, and shows its tables.
 
-ranking ─ differences ─ what would decide the rest ─ gain over the probe ─ calibration ─ ensembles ─ spread ─
-random splits ─ how much data ─ other views ─ the study's claims
+ranking ─ strategy × architecture ─ differences ─ what would decide the rest ─ gain over the probe ─ classes ─
+confusion ─ misread images ─ calibration ─ ensembles ─ spread ─ random splits ─ how much data ─ other views ─
+training curves ─ efficiency ─ the study's claims ─ data
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,13 +13,23 @@ import pandas as pd
 
 from sweep.claims import CAUTION, HEADING
 from sweep.frames import Sweep
+from sweep.report.architecture import grid_in_words, interaction, is_a_grid
 from sweep.report.captions import captions
 from sweep.report.conditions import GROWTH
+from sweep.report.confusions import best_and_worst_class, most_confused
+from sweep.report.findings import of_curves, of_data
 from sweep.report.gains import of_best
+from sweep.report.misread import how_many_misread
+from sweep.report.pareto import on_the_fronts
 from sweep.report.readable import FAMILIES, VIEWS, readable
 from sweep.report.words import between, count, listed, number, span
 from sweep.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED
 
+GRID = "Test accuracy (%) by model and strategy, ± and total interval"
+BESIDE = {
+    "calibration": (("reliability", "Confidence and accuracy by bin"), ("risk_coverage", "Risk by coverage")),
+}
+"""Section -> further tables that it shows, with their titles."""
 LONGEST_WORDS = 36
 """Letters of a cell that is no sentence."""
 MOST_NAMES = 20
@@ -81,6 +92,11 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     pairs, effects = (_of_accuracy(tables[name]) for name in ("comparisons", "effects"))
     if tables["ranking"]["in_best_set"].notna().any():
         add("ranking", "Ranking", _ranking(tables["ranking"]), shown("ranking", tables["ranking"], "Ranking"))
+    summary = tables["summary"].head(len(sweep.configurations))
+    if is_a_grid(summary):
+        head, rows = grid_in_words(summary)
+        grid = Shown(name="summary", title=GRID, head=head, rows=rows, caption=under["summary"], folded=True)
+        add("architecture", "Strategy × architecture", interaction(effects), grid)
     if len(pairs):
         shows = [shown("effects", effects, "Models and strategies, accuracy")] if len(effects) else []
         for family, name in FAMILIES.items():
@@ -93,6 +109,11 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     if "gains" in tables and (finding := _gains(tables["gains"], tables["summary"])):
         show = shown("gains", tables["gains"], "Gain of every configuration", folded=True)
         add("gains", "Gain over the linear probe", finding, show)
+    if len(tables["confusion"]):
+        add("classes", "By class", best_and_worst_class(tables["per_class"]))
+        for name, key, title, rows_are, finding in _mistakes(sweep, tables):
+            parts = [shown(name, tables[name], rows_are, folded=True)] if len(tables[name]) else []
+            add(key, title, finding, *parts)
     for key, title, tell in (
         ("calibration", "Calibration", _calibration),
         ("ensembles", "Seed ensembles", _ensembles),
@@ -100,13 +121,19 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
         ("views", "Other views", _views),
     ):
         if key in tables and (finding := tell(tables[key])):
-            add(key, title, finding, shown(key, tables[key], title, folded=True))
+            further = [(name, rows_are) for name, rows_are in BESIDE.get(key, ()) if len(tables[name])]
+            more = [shown(name, tables[name], rows_are, folded=True) for name, rows_are in further]
+            add(key, title, finding, shown(key, tables[key], title, folded=True), *more)
     if "splits" in tables and len(tables["splits"]):
         add("splits", "Random splits", _splits(tables), shown("splits", tables["splits"], "Over random splits"))
     if "shares" in tables and len(tables["shares"]):
         parts = [shown("shares", tables["shares"], "Accuracy by share of the training images", folded=True)]
         parts += [shown("lead", tables["lead"], "Lead of the ViTs over the ResNets")] if len(tables["lead"]) else []
         add("shares", "How much data", _shares(tables["shares"], tables["lead"]), *parts)
+    if finding := of_curves(sweep):
+        add("curves", "Training curves", finding)
+    if "efficiency" in tables and len(tables["confusion"]):
+        add("efficiency", "Efficiency", on_the_fronts(summary, tables["efficiency"]))
     if "claims" in tables:
         beside = (
             [shown("study", tables["study"], "The study's Tables 2 and 3, and these data", folded=True)]
@@ -115,7 +142,15 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
         )
         claims = _short(shown("claims", tables["claims"], HEADING))
         add("claims", HEADING, _claims(tables["claims"]), claims, *beside)
+    add("data", "Data", of_data(sweep))
     return found
+
+
+def _mistakes(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, str, str, str, str]]:
+    """Yield table, key, title, what its rows are, and finding of the two sections on what was taken for what."""
+    yield "confused_pairs", "confusion", "Confusion", "Pairs of classes", most_confused(tables["confused_pairs"])
+    told = how_many_misread(tables["misread"], int(sweep.class_counts["test"].sum()))
+    yield "misread", "misread", "Most often misread", "Images misread by any model", told
 
 
 def _short(claims: Shown) -> Shown:

@@ -37,7 +37,7 @@ OPTIONS = {
         fit folds frozen-norm gpu-share image-size models no-extra-views no-pretrained normalisation out
         per-class precision preset pretrained save-models seeds skip-bad splits storage strategies test-share
         threads train-fraction trial-timeout validation-share vary weights-dir""",
-    "report": "format",
+    "report": "format no-images",
     "status": "",
     "submit": "address wait",
     "import": "out",
