@@ -11,7 +11,7 @@ from sweep.report.figures import CELLS_WITH_TEXT, DARKEST_FROM, Drawing, heat_ma
 from sweep.report.words import count, listed, number, plus_minus, span, total_range
 from sweep.verdicts import UNDECIDED
 
-MOST_NAMED = 20
+MOST_NAMED = 3
 Grid = Mapping[tuple[str, str], Mapping[Any, Any]]
 
 
@@ -47,25 +47,23 @@ def interaction(effects: pd.DataFrame) -> str:
     question = "Whether what a strategy brings depends on the model"
     if not len(tested):
         return f"{question} is not tested: that takes every combination of them on two common seeds at least."
-    decided = tested[tested["verdict"] != UNDECIDED].to_dict("records")
+    by_distance = sorted(tested.to_dict("records"), key=lambda row: -abs(row["difference"]))
+    decided = [row for row in by_distance if row["verdict"] != UNDECIDED]
     if decided:
-        names = [f"{row['a']}/{row['b']} ({_off(row['difference'])})" for row in decided]
-        rest = len(tested) - len(decided)
         return (
-            f"What a strategy brings depends on the model: {listed(names, MOST_NAMED)} "
-            f"{'lies' if len(names) == 1 else 'lie'} off what model and strategy say by themselves"
-            + (f", and of {count(rest, 'other combination')} that is undecided." if rest else ".")
+            f"What a strategy brings depends on the model: {len(decided)} of {count(len(tested), 'combination')} "
+            f"{'lies' if len(decided) == 1 else 'lie'} off what model and strategy say by themselves, "
+            f"{'farthest' if len(decided) > 1 else 'namely'} {listed([_off(row) for row in decided[:MOST_NAMED]])}."
         )
-    farthest = max(tested.to_dict("records"), key=lambda row: abs(row["difference"]))
     return (
-        f"{question} is undecided: farthest off what the two say by themselves is {farthest['a']}/{farthest['b']}, "
-        f"{_off(farthest['difference'])}, where {number(100 * farthest['smallest_detectable'], 1)} points had to be "
-        "reached."
+        f"{question} is undecided: farthest off what the two say by themselves is {_off(by_distance[0])}, where "
+        f"{number(100 * by_distance[0]['smallest_detectable'], 1)} points had to be reached."
     )
 
 
-def _off(difference: float) -> str:
-    return f"{number(100 * abs(difference), 1)} points {'above' if difference > 0 else 'below'}"
+def _off(row: Mapping[Any, Any]) -> str:
+    side = "above" if row["difference"] > 0 else "below"
+    return f"{row['a']}/{row['b']} ({number(100 * abs(row['difference']), 1)} points {side})"
 
 
 def architecture(summary: pd.DataFrame, gains: pd.DataFrame | None, chance: float) -> list[Drawing]:

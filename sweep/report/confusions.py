@@ -22,6 +22,8 @@ def confused_pairs(confusion: pd.DataFrame) -> pd.DataFrame:
     `reverse_share_mean` the same the other way round, and `asymmetry` the former less the latter. Fractions, the most
     confused pair first; a direction whose true class has no test image is none.
     """
+    if not len(confusion):
+        return pd.DataFrame(columns=CONFUSED_COLUMNS)
     classes = list(dict.fromkeys(confusion["true"]))
     shares = confusion["share_mean"].to_numpy().reshape(-1, len(classes), len(classes))
     rows: list[dict[str, Any]] = []

@@ -13,7 +13,8 @@ UNDER = (
     "Reliability: a mark is a bin of equally many test images, the least sure on the left; the grey line is where "
     "confidence and accuracy agree, beneath it a model is surer than it is right; whiskers are 95 % total intervals of "
     "that bin's accuracy, each by itself, none where nothing varied. Risk and coverage: share of wrong answers among "
-    "the images of which the model is surest, mean over seeds; on the right all images, where it is 1 − accuracy."
+    "the images of which the model is surest, mean over seeds; on the right all images, where it is 1 − accuracy. "
+    "Every number of these curves is in tables/risk_coverage.csv."
 )
 
 
@@ -51,7 +52,7 @@ def coverage_curves(table: pd.DataFrame) -> list[Drawing]:
         Drawing(
             key=f"figure-coverage-{number}",
             title=f"{model}: risk and coverage",
-            description="Means over seeds. The table beneath holds every number.",
+            description="Means over seeds. Every number is in tables/risk_coverage.csv.",
             figure=go.Figure(
                 [
                     _line(str(name), strategies.index(name), 100 * points["coverage"], 100 * points["risk_mean"])

@@ -95,6 +95,5 @@ def how_many_misread(table: pd.DataFrame, n_images: int) -> str:
     found = f"Of {of} {len(table):,} {'was' if len(table) == 1 else 'were'} misread by at least one of {models}"
     if not len(every):
         return f"{found}, none by all of them."
-    named = listed([f"{row['image']} (labelled {row['true']})" for row in every.head(NAMED).to_dict("records")])
-    first = f"the first {NAMED} are" if len(every) > NAMED else "namely"
-    return f"{found}, {len(every):,} by all of them: {first} {named}."
+    named = listed([f"{row['image']} (labelled {row['true']})" for row in every.to_dict("records")], NAMED)
+    return f"{found}, {len(every):,} by all of them: {named}."

@@ -2,11 +2,12 @@
 
 ranking ─ strategy × architecture ─ differences ─ what would decide the rest ─ gain over the probe ─ classes ─
 confusion ─ misread images ─ calibration ─ ensembles ─ spread ─ random splits ─ how much data ─ other views ─
-training curves ─ efficiency ─ the study's claims ─ data
+training curves ─ efficiency ─ data ─ the study's claims
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -27,7 +28,7 @@ from sweep.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED
 
 GRID = "Test accuracy (%) by model and strategy, ± and total interval"
 BESIDE = {
-    "calibration": (("reliability", "Confidence and accuracy by bin"), ("risk_coverage", "Risk by coverage")),
+    "calibration": (("reliability", "Confidence and accuracy by bin"),),
 }
 """Section -> further tables that it shows, with their titles."""
 LONGEST_WORDS = 36
@@ -52,7 +53,7 @@ class Shown:
     left_out: int = 0
     """Rows that are in the file only."""
 
-    @property
+    @cached_property
     def wraps(self) -> list[bool]:
         """Which columns hold sentences."""
         return [any(len(row[column]) > LONGEST_WORDS for row in self.rows) for column in range(len(self.head))]
@@ -130,10 +131,8 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
         parts = [shown("shares", tables["shares"], "Accuracy by share of the training images", folded=True)]
         parts += [shown("lead", tables["lead"], "Lead of the ViTs over the ResNets")] if len(tables["lead"]) else []
         add("shares", "How much data", _shares(tables["shares"], tables["lead"]), *parts)
-    if finding := of_curves(sweep):
-        add("curves", "Training curves", finding)
-    if "efficiency" in tables and len(tables["confusion"]):
-        add("efficiency", "Efficiency", on_the_fronts(summary, tables["efficiency"]))
+    for key, title, finding in _of_figures(sweep, tables, summary):
+        add(key, title, finding)
     if "claims" in tables:
         beside = (
             [shown("study", tables["study"], "The study's Tables 2 and 3, and these data", folded=True)]
@@ -142,7 +141,6 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
         )
         claims = _short(shown("claims", tables["claims"], HEADING))
         add("claims", HEADING, _claims(tables["claims"]), claims, *beside)
-    add("data", "Data", of_data(sweep))
     return found
 
 
@@ -151,6 +149,17 @@ def _mistakes(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> Iterator[tupl
     yield "confused_pairs", "confusion", "Confusion", "Pairs of classes", most_confused(tables["confused_pairs"])
     told = how_many_misread(tables["misread"], int(sweep.class_counts["test"].sum()))
     yield "misread", "misread", "Most often misread", "Images misread by any model", told
+
+
+def _of_figures(
+    sweep: Sweep, tables: Mapping[str, pd.DataFrame], summary: pd.DataFrame
+) -> Iterator[tuple[str, str, str]]:
+    """Yield key, title and finding of the sections whose tables the page's template writes itself."""
+    if finding := of_curves(sweep):
+        yield "curves", "Training curves", finding
+    if "efficiency" in tables and len(tables["confusion"]):
+        yield "efficiency", "Efficiency", on_the_fronts(summary, tables["efficiency"])
+    yield "data", "Data", of_data(sweep)
 
 
 def _short(claims: Shown) -> Shown:

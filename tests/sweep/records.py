@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -53,6 +53,8 @@ class Plan:
     """Whether trials shared their device."""
     copies: bool = False
     """Whether the first two test images of every class are the same file."""
+    file: Callable[[str], bytes] | None = None
+    """What the file of an image holds, by its path; None where no test reads it. The files are the test's to write."""
     error: Mapping[str, str] | None = None
     """type, message and traceback of the failed trials."""
     folds: int | None = None
@@ -150,6 +152,8 @@ def _images(plan: Plan) -> tuple[tuple[CatalogImage, ...], tuple[str, ...]]:
 
 
 def _sha256(plan: Plan, path: str) -> str:
+    if plan.file is not None:
+        return hashlib.sha256(plan.file(path)).hexdigest()
     content = path.replace("test_1.", "test_0.") if plan.copies else path
     return hashlib.sha256(content.encode()).hexdigest()
 

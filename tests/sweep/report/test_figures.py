@@ -128,10 +128,21 @@ def test_nothing_was_measured_where_nothing_completed(tmp_path):
     assert figures.measured_on(read_sweep(plant(tmp_path, plan))) == ""
 
 
-def test_accuracy_by_time_has_a_mark_a_configuration(sweep):
-    tables = all_tables(sweep)
-    drawing = figures.accuracy_by_time(sweep, tables["summary"], tables["efficiency"])
-    assert sum(len(trace.x) for trace in drawing.figure.data) == 4
+def test_a_seeds_mark_tells_seed_value_and_trial(sweep):
+    drawing = figures.accuracy(sweep, all_tables(sweep)["summary"])
+    told = {text for trace in drawing.figure.data if trace.marker.size == 6 for text in trace.hovertext}
+    assert told == {
+        f"{r.model}/{r.strategy}<br>seed {r.seed}: {100 * r.test['accuracy']:.1f} %<br>trial {r.trial_id}"
+        for r in sweep.completed
+    }
+
+
+def test_a_means_mark_tells_its_seeds_and_both_intervals(sweep):
+    drawing = figures.accuracy(sweep, all_tables(sweep)["summary"])
+    marks = next(trace for trace in drawing.figure.data if trace.name == "full" and trace.marker.size == 11)
+    assert "3 of 3 seeds<br>seed interval" in marks.hovertext[0]
+    assert "<br>total interval" in marks.hovertext[0]
+    assert "1 of 3 seeds<br>total interval" in marks.hovertext[1]
 
 
 @pytest.fixture(scope="module")
