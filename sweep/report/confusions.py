@@ -83,4 +83,4 @@ def best_and_worst_class(per_class: pd.DataFrame) -> str:
     if means[best] == means[worst]:
         return f"All classes are recognised alike: F1 {told(best)}."
     over = "by F1, mean over configurations" if several else "by F1"
-    return f"Best recognised {over}: {told(best)}. Worst: {told(worst)}."
+    return f"Best recognised {over}: {told(best)}. Worst: {told(worst)}. Classes are not tested against one another."

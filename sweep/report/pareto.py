@@ -91,7 +91,7 @@ def accuracy_by_cost(summary: pd.DataFrame, efficiency: pd.DataFrame, cost: Cost
     for place, (strategy, group) in enumerate(rows.groupby("strategy", sort=False)):
         traces.append(_marks(str(strategy), group, place, cost))
     axes = {
-        "xaxis": {"title": {"text": cost.title}, "type": "log"},
+        "xaxis": {"title": {"text": cost.title}, "type": "log", "dtick": "D2", "minorloglabels": "complete"},
         "yaxis": {"title": {"text": "test accuracy (%)"}},
     }
     return Drawing(
@@ -100,7 +100,7 @@ def accuracy_by_cost(summary: pd.DataFrame, efficiency: pd.DataFrame, cost: Cost
         description=f"One mark a configuration, {cost.title} on a logarithmic scale. On the front: "
         f"{listed(front['name'].tolist(), 20)}.",
         figure=go.Figure(traces, axes),
-        height=400 if cost is COSTS[0] else 340,
+        height=340,
     )
 
 
@@ -113,6 +113,7 @@ def _front_line(front: pd.DataFrame) -> go.Scatter:
         line={"color": GREY, "width": 1, "dash": "dot", "shape": "hv"},
         name="front",
         hoverinfo="skip",
+        showlegend=False,
     )
 
 
@@ -133,7 +134,8 @@ def _marks(strategy: str, rows: pd.DataFrame, place: int, cost: Cost) -> go.Scat
             "color": COLOURS[place % len(COLOURS)],
             "symbol": MARKS[place % len(MARKS)],
             "size": [13 if front else 9 for front in rows["front"]],
-            "line": {"color": GREY, "width": [3 if front else 0 for front in rows["front"]]},
+            "opacity": 1,
+            "line": {"color": GREY, "width": [2.5 if front else 0 for front in rows["front"]]},
         },
         hovertext=words,
         hoverinfo="text",

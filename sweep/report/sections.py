@@ -95,9 +95,7 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
         add("ranking", "Ranking", _ranking(tables["ranking"]), shown("ranking", tables["ranking"], "Ranking"))
     summary = tables["summary"].head(len(sweep.configurations))
     if is_a_grid(summary):
-        head, rows = grid_in_words(summary)
-        grid = Shown(name="summary", title=GRID, head=head, rows=rows, caption=under["summary"], folded=True)
-        add("architecture", "Strategy × architecture", interaction(effects), grid)
+        add("architecture", "Strategy × architecture", interaction(effects), _grid(summary, under["summary"]))
     if len(pairs):
         shows = [shown("effects", effects, "Models and strategies, accuracy")] if len(effects) else []
         for family, name in FAMILIES.items():
@@ -110,11 +108,8 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     if "gains" in tables and (finding := _gains(tables["gains"], tables["summary"])):
         show = shown("gains", tables["gains"], "Gain of every configuration", folded=True)
         add("gains", "Gain over the linear probe", finding, show)
-    if len(tables["confusion"]):
-        add("classes", "By class", best_and_worst_class(tables["per_class"]))
-        for name, key, title, rows_are, finding in _mistakes(sweep, tables):
-            parts = [shown(name, tables[name], rows_are, folded=True)] if len(tables[name]) else []
-            add(key, title, finding, *parts)
+    for name, key, title, rows_are, finding in _mistakes(sweep, tables):
+        add(key, title, finding, *[shown(name, tables[name], rows_are, folded=True)] if len(tables[name]) else [])
     for key, title, tell in (
         ("calibration", "Calibration", _calibration),
         ("ensembles", "Seed ensembles", _ensembles),
@@ -144,8 +139,15 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     return found
 
 
+def _grid(summary: pd.DataFrame, caption: str) -> Shown:
+    head, rows = grid_in_words(summary)
+    return Shown(name="summary", title=GRID, head=head, rows=rows, caption=caption, folded=True)
+
+
 def _mistakes(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, str, str, str, str]]:
     """Yield table, key, title, what its rows are, and finding of the two sections on what was taken for what."""
+    if not len(tables["confusion"]):
+        return
     yield "confused_pairs", "confusion", "Confusion", "Pairs of classes", most_confused(tables["confused_pairs"])
     told = how_many_misread(tables["misread"], int(sweep.class_counts["test"].sum()))
     yield "misread", "misread", "Most often misread", "Images misread by any model", told
@@ -155,6 +157,8 @@ def _of_figures(
     sweep: Sweep, tables: Mapping[str, pd.DataFrame], summary: pd.DataFrame
 ) -> Iterator[tuple[str, str, str]]:
     """Yield key, title and finding of the sections whose tables the page's template writes itself."""
+    if len(tables["confusion"]):
+        yield "classes", "By class", best_and_worst_class(tables["per_class"])
     if finding := of_curves(sweep):
         yield "curves", "Training curves", finding
     if "efficiency" in tables and len(tables["confusion"]):
@@ -198,9 +202,6 @@ def _differences(pairs: pd.DataFrame, effects: pd.DataFrame) -> str:
     for effect, over in (("strategy", "models"), ("model", "strategies")):
         if len(family := effects[effects["effect"] == effect]):
             found.append(f"Over the {over} compared, {_orders(family)}.")
-    interaction = effects[effects["effect"] == "interaction"]
-    if len(interaction):
-        found.append(f"Whether what a strategy brings depends on the model {_depends(interaction)}.")
     if not len(effects):
         found.append(
             "No effects of models and strategies: they take two of one of them, and results on enough common seeds of "
@@ -234,18 +235,6 @@ def _orders(family: pd.DataFrame) -> str:
     ]
     rest = "" if sum(map(len, worse.values())) == len(family) else "; the rest is undecided"
     return "; ".join(told) + rest
-
-
-def _depends(interaction: pd.DataFrame) -> str:
-    decided = interaction[interaction["verdict"] != UNDECIDED]
-    if not interaction["p"].notna().any():
-        return "is not tested"
-    if not len(decided):
-        return "is undecided"
-    names = (decided["a"] + "/" + decided["b"]).tolist()
-    return (
-        f"is decided, it does: {listed(names)} {'is' if len(names) == 1 else 'are'} not what the two say by themselves"
-    )
 
 
 def _how_many(decided: int, of: int) -> str:

@@ -4,13 +4,17 @@
   if (!list) return;
   const choice = document.getElementById("faces-pair"), told = document.getElementById("faces-told");
   const faces = [...list.children].map(item => (
-    {item, worst: !item.hidden, is: item.dataset.true, read: JSON.parse(item.dataset.read)}));
+    {item, worst: !item.hidden, is: item.dataset.true, read: JSON.parse(item.dataset.read),
+     words: item.querySelector("span"), usual: item.querySelector("span").textContent}));
 
   const show = () => {
     const [is, as] = choice.value.split(" ");
     const chosen = faces.filter(face => as ? face.is === is && as in face.read : face.worst);
     if (as) chosen.sort((one, other) => other.read[as] - one.read[as]);
-    for (const face of faces) face.item.hidden = !chosen.includes(face);
+    for (const face of faces) {
+      face.item.hidden = !chosen.includes(face);
+      face.words.textContent = as && as in face.read ? `${Math.round(100 * face.read[as])} % read it so` : face.usual;
+    }
     list.append(...(as ? chosen : faces).map(face => face.item));
     told.textContent = `Shown: ${choice.selectedOptions[0].textContent}`;
   };

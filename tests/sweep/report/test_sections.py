@@ -13,8 +13,8 @@ from sweep.report.tables import all_tables
 from tests.sweep.records import Plan, plant
 
 ALL = [
-    *("ranking", "architecture", "differences", "power", "gains", "classes", "confusion", "misread"),
-    *("calibration", "ensembles", "variance", "views", "curves", "efficiency", "data", "claims"),
+    *("ranking", "architecture", "differences", "power", "gains", "confusion", "misread"),
+    *("calibration", "ensembles", "variance", "views", "classes", "curves", "efficiency", "data", "claims"),
 ]
 MODELS = ("resnet18", "resnet50", "vit_b_16", "vit_s_16")
 STRATEGIES = ("linear_probe", "partial", "full", "progressive")
