@@ -199,6 +199,9 @@ def confusion_matrices(sweep: Sweep, confusion: Table) -> list[Drawing]:
         hover = [
             [
                 f"true {plain(true)}<br>predicted {plain(guess)}<br>{100 * share:.1f} %{spread}, {count:.1f} images"
+                # Of a hundred classes nearly all cells hold nothing, and their words would be megabytes.
+                if share > 0 or size**2 <= CELLS_WITH_TEXT
+                else ""
                 for guess, share, spread, count in zip(
                     sweep.classes,
                     square["share_mean"][row],

@@ -63,6 +63,23 @@ def test_confusion_matrices_are_shares_of_the_true_class(sweep):
     assert np.sum(drawing.figure.data[0].z, axis=1) == pytest.approx([100, 100, 100])
 
 
+def test_cells_of_a_confusion_matrix_tell_share_spread_and_count(sweep):
+    table = all_tables(sweep)["confusion"]
+    heat = figures.confusion_matrices(sweep, table)[0].figure.data[0]
+    row = table.to_dict("records")[1]
+    assert heat.hovertext[0][1] == (
+        f"true a<br>predicted b<br>{100 * row['share_mean']:.1f} % (SD {100 * row['share_sd']:.1f}), "
+        f"{row['count_mean']:.1f} images"
+    )
+
+
+def test_of_many_classes_only_cells_with_images_have_words(tmp_path):
+    plan = Plan(models=("resnet18",), seeds=(1,), classes=[f"{number:02}" for number in range(20)], per_class=(1, 1, 2))
+    heat = figures.confusion_matrices(sweep := read_sweep(plant(tmp_path, plan)), all_tables(sweep)["confusion"])[0]
+    words, shares = np.array(heat.figure.data[0].hovertext), np.array(heat.figure.data[0].z)
+    assert ((words != "") == (shares > 0)).all()
+
+
 @pytest.mark.parametrize("metric", ["validation-accuracy", "validation-loss", "train-loss"])
 def test_every_model_has_its_curves(sweep, metric):
     names = {f"figure-curve-{number}-{metric}" for number in range(2)}
