@@ -49,11 +49,17 @@ def interaction(effects: pd.DataFrame) -> str:
         return f"{question} is not tested: that takes every combination of them on two common seeds at least."
     by_distance = sorted(tested.to_dict("records"), key=lambda row: -abs(row["difference"]))
     decided = [row for row in by_distance if row["verdict"] != UNDECIDED]
+    if len(tested) == 1 and decided:
+        row = decided[0]
+        return (
+            f"What a strategy brings depends on the model: {row['a']}/{row['b']} lies {_points(row)} what model and "
+            "strategy say by themselves."
+        )
     if decided:
         return (
             f"What a strategy brings depends on the model: {len(decided)} of {count(len(tested), 'combination')} "
-            f"{'lies' if len(decided) == 1 else 'lie'} off what model and strategy say by themselves, "
-            f"{'farthest' if len(decided) > 1 else 'namely'} {listed([_off(row) for row in decided[:MOST_NAMED]])}."
+            f"{'lies' if len(decided) == 1 else 'lie'} off what model and strategy say by themselves"
+            f"{', farthest' if len(decided) > 1 else ':'} {listed([_off(row) for row in decided[:MOST_NAMED]])}."
         )
     return (
         f"{question} is undecided: farthest off what the two say by themselves is {_off(by_distance[0])}, where "
@@ -62,8 +68,11 @@ def interaction(effects: pd.DataFrame) -> str:
 
 
 def _off(row: Mapping[Any, Any]) -> str:
-    side = "above" if row["difference"] > 0 else "below"
-    return f"{row['a']}/{row['b']} ({number(100 * abs(row['difference']), 1)} points {side})"
+    return f"{row['a']}/{row['b']} ({_points(row)})"
+
+
+def _points(row: Mapping[Any, Any]) -> str:
+    return f"{number(100 * abs(row['difference']), 1)} points {'above' if row['difference'] > 0 else 'below'}"
 
 
 def architecture(summary: pd.DataFrame, gains: pd.DataFrame | None, chance: float) -> list[Drawing]:

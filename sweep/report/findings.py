@@ -18,7 +18,8 @@ def of_curves(sweep: Sweep) -> str:
     )
     trials = [record for each in done for record in each.records]
     last = sum(record.best_epoch == record.epochs_run for record in trials)
-    over = ", means over seeds by configuration" if len(done) > 1 or len(trials) > 1 else ""
+    over = ", means over seeds" if any(len(each.seeds) > 1 for each in done) else ""
+    over += ", by configuration" if len(done) > 1 else ""
     found = f"Training ran for {between(runs)} epochs; the weights that were kept are of epoch {between(kept)}{over}."
     if not last:
         return f"{found} No trial was still at its best when it ended."
@@ -30,16 +31,16 @@ def of_curves(sweep: Sweep) -> str:
 
 def of_data(sweep: Sweep) -> str:
     """Say how many images of how many classes there are, and how evenly the classes are filled."""
-    part = "test" if sweep.imported else "train"
+    in_folds = bool(sweep.division.n_folds)
+    part, named = ("test", "") if in_folds else ("test", "test ") if sweep.imported else ("train", "training ")
     counts = sweep.class_counts[part]
-    images = sweep.class_counts["test"] if sweep.division.n_folds else sweep.class_counts.sum(axis=1)
+    images = counts if in_folds else sweep.class_counts.sum(axis=1)
     found = f"{count(int(images.sum()), 'image')} of {count(len(counts), 'class', 'classes')}"
-    named = {"test": "test", "train": "training"}[part]
     most, least = int(counts.max()), int(counts.min())
     if most == least:
-        return f"{found}; every class has {count(most, f'{named} image')}."
+        return f"{found}; every class has {count(most, f'{named}image')}."
     return (
-        f"{found}; of {named} images the most, {most:,}, are of {_classes(counts, most)}, the fewest, {least:,}, of "
+        f"{found}; of {named}images the most, {most:,}, are of {_classes(counts, most)}, the fewest, {least:,}, of "
         f"{_classes(counts, least)}."
     )
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sweep.frames import Sweep
-from sweep.report.words import count, listed
+from sweep.report.words import count, listed, number
 
 MISREAD_COLUMNS = [
     *("image", "true", "predicted", "n_models", "misread_share", "n_configurations", "always_misread_by"),
@@ -94,6 +94,10 @@ def how_many_misread(table: pd.DataFrame, n_images: int) -> str:
     models = count(int(table["n_models"].iloc[0]), "model")
     found = f"Of {of} {len(table):,} {'was' if len(table) == 1 else 'were'} misread by at least one of {models}"
     if not len(every):
-        return f"{found}, none by all of them."
+        worst = table.to_dict("records")[0]
+        return (
+            f"{found}, none by all of them; most often {worst['image']} (labelled {worst['true']}), by "
+            f"{number(100 * worst['misread_share'], 1)} %."
+        )
     named = listed([f"{row['image']} (labelled {row['true']})" for row in every.to_dict("records")], NAMED)
     return f"{found}, {len(every):,} by all of them: {named}."

@@ -87,6 +87,21 @@ def test_a_decided_interaction_names_the_farthest(effects):
     )
 
 
+def test_of_two_models_and_strategies_the_one_contrast_is_told(effects):
+    row = effects[effects["effect"] == "interaction"].head(1).assign(verdict="worse", difference=-0.086)
+    assert interaction(row) == (
+        "What a strategy brings depends on the model: resnet18/linear_probe lies 8.6 points below what model and "
+        "strategy say by themselves."
+    )
+
+
+def test_one_decided_of_several_is_named(effects):
+    rows = effects[effects["effect"] == "interaction"].reset_index(drop=True)
+    rows = rows.assign(verdict=["better", *["undecided"] * 8], difference=[0.05, *[0.0] * 8])
+    assert "1 of 9 combinations lies off" in interaction(rows)
+    assert interaction(rows).endswith("by themselves: resnet18/linear_probe (5.0 points above).")
+
+
 def test_an_undecided_interaction_says_what_had_to_be_reached(effects):
     rows = effects[effects["effect"] == "interaction"].reset_index(drop=True)
     rows = rows.assign(verdict="undecided", difference=[0.02, *[0.0] * 8], smallest_detectable=0.044)

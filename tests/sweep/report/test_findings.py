@@ -20,8 +20,8 @@ def with_best(sweep, best):
 @pytest.mark.parametrize(
     ("best", "told"),
     [
-        (3, "of epoch 3.0, means over seeds by configuration. In 12 of 12 trials they are those of the last epoch"),
-        (2, "of epoch 2.0, means over seeds by configuration. No trial was still at its best when it ended."),
+        (3, "of epoch 3.0, means over seeds, by configuration. In 12 of 12 trials they are those of the last epoch"),
+        (2, "of epoch 2.0, means over seeds, by configuration. No trial was still at its best when it ended."),
     ],
 )
 def test_the_curves_tell_whether_training_had_ended(tmp_path, best, told):
@@ -45,4 +45,12 @@ def test_uneven_classes_are_named(tmp_path):
 
 
 def test_folds_count_every_image_once(tmp_path):
-    assert of_data(sweep_of(tmp_path, folds=3, seeds=(1,), per_class=(4, 2, 3))).startswith("54 images of 6 classes")
+    assert (
+        of_data(sweep_of(tmp_path, folds=3, seeds=(1,), per_class=(4, 2, 3)))
+        == "54 images of 6 classes; every class has 9 images."
+    )
+
+
+def test_one_seeds_epochs_are_no_means(tmp_path):
+    text = of_curves(sweep_of(tmp_path, models=("resnet18",), strategies=("full",), seeds=(1,)))
+    assert text.startswith("Training ran for 3.0 epochs; the weights that were kept are of epoch 3.0. In 1 of 1 trial")
