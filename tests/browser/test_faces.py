@@ -6,7 +6,7 @@ import pytest
 
 from sweep.report.page import write_report
 from sweep.report.thumbnails import SIDE, WORST
-from tests.sweep.report.test_thumbnails import with_images
+from tests.sweep.records import Plan, plant_with_images
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium")
@@ -24,7 +24,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    return write_report(with_images(tmp_path_factory.mktemp("sweep"), per_class=(8, 4, 12))).as_uri()
+    return write_report(plant_with_images(tmp_path_factory.mktemp("sweep"), Plan(per_class=(8, 4, 12)))).as_uri()
 
 
 @pytest.fixture

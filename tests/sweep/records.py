@@ -1,6 +1,7 @@
 """Planted sweeps: folders of records with known outcomes, written in a blink and without training anything."""
 
 import hashlib
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from animefer_core.config import RANDOM_WEIGHTS, Arm, Streams, TrialConfig
 from animefer_core.data.catalog import BadImage, Catalog, CatalogImage, Duplicates
@@ -118,6 +120,37 @@ def plant(folder: Path, plan: Plan | None = None) -> Path:
             of_split = splits[config.split_digest]
             write_record(folder / "trials", _record(plan, catalog, of_split, config, name in plan.failed))
     _write_plan(folder, plan, catalog, configs)
+    return folder
+
+
+def picture(path: str) -> bytes:
+    """Return a small PNG that no other path has."""
+    rng = np.random.default_rng(list(path.encode()))
+    stream = io.BytesIO()
+    Image.fromarray(rng.integers(0, 255, (12, 20, 3), dtype=np.uint8)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def plant_with_images(
+    folder: Path,
+    plan: Plan | None = None,
+    *,
+    data: str | None = "demo",
+    images: Path | None = None,
+    file: Callable[[str], bytes] = picture,
+) -> Path:
+    """Plant a sweep whose images are files in `images`, its own folder of drawn faces where that is not given.
+
+    `data` is the folder that its last call names.
+    """
+    plant(folder, replace(plan or Plan(), file=file))
+    for entry in json.loads((folder / "split.json").read_text(encoding="utf-8"))["images"]:
+        path = (images or folder / "faces") / entry["path"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file(entry["path"]))
+    sweep = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
+    sweep["calls"][-1]["settings"]["data"] = data
+    (folder / "sweep.json").write_text(json.dumps(sweep, indent=1, ensure_ascii=False), encoding="utf-8")
     return folder
 
 
@@ -368,4 +401,4 @@ def _write_plan(folder: Path, plan: Plan, catalog: Catalog, configs: Sequence[Tr
     (folder / "sweep.json").write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
-__all__ = ["EMOTIONS", "RANDOM_WEIGHTS", "Plan", "metrics", "one_split", "plant"]
+__all__ = ["EMOTIONS", "RANDOM_WEIGHTS", "Plan", "metrics", "one_split", "picture", "plant", "plant_with_images"]

@@ -2,10 +2,8 @@
 
 import base64
 import io
-import json
 import re
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -14,33 +12,12 @@ from sweep.report import thumbnails
 from sweep.report.misread import misread
 from sweep.report.page import write_report
 from sweep.report.thumbnails import BUDGET, SIDE, faces
-from tests.sweep.records import Plan, plant
-
-
-def picture(path):
-    """Return the bytes of an image that no other path has."""
-    rng = np.random.default_rng(list(path.encode()))
-    stream = io.BytesIO()
-    Image.fromarray(rng.integers(0, 255, (12, 20, 3), dtype=np.uint8)).save(stream, "PNG")
-    return stream.getvalue()
-
-
-def with_images(folder, *, data="demo", images=None, file=picture, **plan):
-    """Plant a sweep whose images are files in `images` (default: the sweep's own folder of drawn faces)."""
-    plant(folder, Plan(file=file, **plan))
-    for entry in json.loads((folder / "split.json").read_text(encoding="utf-8"))["images"]:
-        path = (images or folder / "faces") / entry["path"]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(file(entry["path"]))
-    sweep = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
-    sweep["calls"][-1]["settings"]["data"] = data
-    (folder / "sweep.json").write_text(json.dumps(sweep), encoding="utf-8")
-    return folder
+from tests.sweep.records import Plan, picture, plant_with_images
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return with_images(tmp_path_factory.mktemp("sweep"))
+    return plant_with_images(tmp_path_factory.mktemp("sweep"))
 
 
 @pytest.fixture(scope="module")
@@ -78,20 +55,20 @@ def test_pairs_count_their_images(folder):
 
 
 def test_a_folder_named_by_the_last_call_is_read(tmp_path):
-    place = with_images(tmp_path / "out", data=str(tmp_path / "images"), images=tmp_path / "images")
+    place = plant_with_images(tmp_path / "out", data=str(tmp_path / "images"), images=tmp_path / "images")
     assert faces(read_sweep(place), place).shown
 
 
 @pytest.mark.parametrize("data", ["/no/such/folder", "sweep.zip", None])
 def test_images_that_are_not_at_hand_are_said_to_be_so(tmp_path, data):
-    place = with_images(tmp_path, data=data)
+    place = plant_with_images(tmp_path, data=data)
     found = faces(read_sweep(place), place)
     assert not found.shown
     assert "not at hand" in found.told
 
 
 def test_a_file_that_changed_is_left_out_and_counted(tmp_path):
-    place = with_images(tmp_path)
+    place = plant_with_images(tmp_path)
     worst = misread(read_sweep(place))["image"]
     (place / "faces" / worst[0]).write_bytes(picture("another"))
     (place / "faces" / worst[1]).unlink()
@@ -103,7 +80,7 @@ def test_a_file_that_changed_is_left_out_and_counted(tmp_path):
 
 
 def test_a_file_that_is_no_image_is_left_out(tmp_path):
-    place = with_images(tmp_path, file=lambda path: f"no image {path}".encode())
+    place = plant_with_images(tmp_path, file=lambda path: f"no image {path}".encode())
     assert not faces(read_sweep(place), place).shown
 
 
@@ -143,7 +120,7 @@ def test_without_images_the_page_has_none_and_says_so(folder):
 def test_hostile_names_make_no_elements(tmp_path):
     names = ('"><svg onload=alert(1)>', "'quoted' & co", "日本語")
     classes = tuple(name.replace("/", "") for name in names)
-    page = write_report(with_images(tmp_path, classes=classes)).read_text(encoding="utf-8")
+    page = write_report(plant_with_images(tmp_path, Plan(classes=classes))).read_text(encoding="utf-8")
     section = page[page.index('<section id="misread">') : page.index('<section id="calibration">')]
     assert "<svg" not in section
     assert {tag.lower() for tag in re.findall(r"<(\w+)", section)} <= {
