@@ -93,6 +93,7 @@ def _line(strategy: str, place: int, x: pd.Series, y: pd.Series) -> dict[str, An
         "line": {"color": COLOURS[place % len(COLOURS)], "width": 2, "dash": DASHES[place % len(DASHES)]},
         "marker": {"symbol": MARKS[place % len(MARKS)], "size": 6},
         "hoverinfo": "text",
+        "meta": {"strategy": strategy},
     }
 
 

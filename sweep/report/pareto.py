@@ -114,7 +114,12 @@ def _front_line(front: pd.DataFrame) -> go.Scatter:
         name="front",
         hoverinfo="skip",
         showlegend=False,
+        customdata=_whose(front),
     )
+
+
+def _whose(rows: pd.DataFrame) -> list[list[str]]:
+    return rows[["model", "strategy"]].to_numpy().tolist()
 
 
 def _marks(strategy: str, rows: pd.DataFrame, place: int, cost: Cost) -> go.Scatter:
@@ -139,4 +144,5 @@ def _marks(strategy: str, rows: pd.DataFrame, place: int, cost: Cost) -> go.Scat
         },
         hovertext=words,
         hoverinfo="text",
+        customdata=_whose(rows),
     )
