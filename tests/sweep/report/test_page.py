@@ -175,8 +175,17 @@ def test_hostile_names_arrive_as_text(hostile, name):
     assert name in text
 
 
+def without(value, *names: str):
+    """What Plotly draws nothing of, and only this page's script reads, left out of a figure's JSON."""
+    if isinstance(value, dict):
+        return {name: without(part, *names) for name, part in value.items() if name not in names}
+    return [without(part, *names) for part in value] if isinstance(value, list) else value
+
+
 def test_no_text_given_to_plotly_holds_markup_from_a_name(hostile):
-    blocks = " ".join(json.dumps(json.loads(text), ensure_ascii=False) for _, text in BLOCK.findall(hostile[1]))
+    figures = [json.loads(text) for _, text in BLOCK.findall(hostile[1])]
+    drawn = [{"data": figure["data"], "layout": figure["layout"]} for figure in figures]
+    blocks = " ".join(json.dumps(without(each, "meta", "customdata"), ensure_ascii=False) for each in drawn)
     assert set(re.findall(r"<[^>]*>", blocks)) == {"<br>"}
 
 
