@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sweep.report.figures import CELLS_WITH_TEXT, DARKEST_FROM, Drawing, heat_map, plain
+from sweep.report.filtering import Place
 from sweep.report.words import count, listed, number, plus_minus, span, total_range
 from sweep.verdicts import UNDECIDED
 
@@ -83,7 +84,7 @@ def architecture(summary: pd.DataFrame, gains: pd.DataFrame | None, chance: floa
     models, strategies = sides(summary)
     means = _map(_cells(summary), "accuracy_mean", _mean_words, models, strategies)
     means.update_layout(coloraxis={"cmin": min(100 * chance, 99)})
-    drawings = [_drawing("accuracy", "Mean test accuracy (%)", means, summary["accuracy_mean"], models)]
+    drawings = [_drawing("accuracy", "Mean test accuracy (%)", means, summary["accuracy_mean"], models, strategies)]
     if gains is None:
         return drawings
     gains = gains[(gains["metric"] == "accuracy") & gains["gain"].notna()]
@@ -98,7 +99,7 @@ def architecture(summary: pd.DataFrame, gains: pd.DataFrame | None, chance: floa
         }
     )
     title = "Gain in test accuracy over the linear probe (points)"
-    return [*drawings, _drawing("gain", title, over, gains["gain"], models)]
+    return [*drawings, _drawing("gain", title, over, gains["gain"], models, brought)]
 
 
 def _cells(table: pd.DataFrame) -> Grid:
@@ -114,7 +115,9 @@ def _map(cells: Grid, column: str, told: Any, models: Sequence[str], strategies:
     return figure
 
 
-def _drawing(key: str, title: str, figure: Any, values: pd.Series, models: Sequence[str]) -> Drawing:
+def _drawing(
+    key: str, title: str, figure: Any, values: pd.Series, models: Sequence[str], strategies: Sequence[str]
+) -> Drawing:
     least, most = 100 * float(np.nanmin(values)), 100 * float(np.nanmax(values))
     return Drawing(
         key=f"figure-architecture-{key}",
@@ -122,6 +125,8 @@ def _drawing(key: str, title: str, figure: Any, values: pd.Series, models: Seque
         description=f"{span(least, most)}. The tables beneath hold every number.",
         figure=figure,
         height=max(220, 110 + 42 * len(models)),
+        rows=[Place(name=name, model=name) for name in models],
+        columns=[Place(name=name, strategy=name) for name in strategies],
     )
 
 

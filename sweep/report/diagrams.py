@@ -38,6 +38,7 @@ def reliability_diagrams(table: pd.DataFrame) -> list[Drawing]:
                 "The table beneath holds every number.",
                 figure=go.Figure([_agreement(), *map(go.Scatter, lines)], axes),
                 height=HEIGHT,
+                model=str(model),
             )
         )
     return drawings
@@ -62,6 +63,7 @@ def coverage_curves(table: pd.DataFrame) -> list[Drawing]:
                 axes,
             ),
             height=HEIGHT,
+            model=str(model),
         )
         for number, (model, rows) in enumerate(table.groupby("model", sort=False))
     ]

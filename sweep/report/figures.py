@@ -16,7 +16,8 @@ import plotly.graph_objects as go
 
 from sweep.frames import Sweep
 from sweep.report import words
-from sweep.report.readable import VIEWS
+from sweep.report.filtering import METRICS, Place, configurations, places
+from sweep.report.readable import DISPLAYED, VIEWS
 from sweep.report.tables import LEVEL
 from sweep.report.words import count, listed
 from sweep.statistics import seed_interval
@@ -48,6 +49,16 @@ class Drawing:
     figure: go.Figure
     height: int
     """In pixels."""
+    model: str | None = None
+    """The model that all of it is of; None where there are several."""
+    strategy: str | None = None
+    """The same of a strategy."""
+    rows: Sequence[Place] = ()
+    """What stands at 0, 1, … of the y axis, where it is no quantity."""
+    columns: Sequence[Place] = ()
+    """The same of the x axis."""
+    metric: str | None = None
+    """Of a figure that is there once a metric: which one this is."""
 
 
 def plain(text: object) -> str:
@@ -63,30 +74,64 @@ def short(text: str, longest: int = LONGEST_LABEL) -> str:
     return plain(f"{text[:half]}…{text[-half:]}")
 
 
-def accuracy(sweep: Sweep, summary: Table) -> Drawing:
-    """Return every configuration's test accuracy: each seed, the mean, both intervals, chance and majority class."""
-    rows = _completed(summary)
+def results(sweep: Sweep, summary: Table) -> list[Drawing]:
+    """Return one drawing a metric that any configuration has: its test results, each seed, the mean, both intervals."""
+    return [
+        _result(sweep, summary, metric, title, scale, digits)
+        for metric, title, scale, digits in DISPLAYED
+        if summary[f"{metric}_mean"].notna().any()
+    ]
+
+
+def _result(sweep: Sweep, summary: Table, metric: str, title: str, scale: float, digits: int) -> Drawing:
+    """Return every configuration's result in one metric; with the accuracy stand chance and the majority class."""
+    rows = [(place, row) for place, row in _completed(summary) if _there(row[f"{metric}_mean"])]
+    shown = Metric(name=metric, scale=scale, digits=digits, unit=" %" if scale == 100 else "")
     traces: list[go.Scatter] = []
     for place, (strategy, group) in enumerate(_by_strategy(rows)):
         style = {"color": COLOURS[place % len(COLOURS)], "symbol": MARKS[place % len(MARKS)]}
-        traces += _accuracy_traces(sweep, strategy, group, style)
-    traces += [_baseline(name, 100 * value, dash, len(rows)) for name, value, dash in baselines(sweep)]
+        traces += _result_traces(sweep, strategy, group, style, shown)
+    lines = baselines(sweep) if metric == "accuracy" else ()
+    traces += [_baseline(name, 100 * value, dash, len(rows)) for name, value, dash in lines]
     height = 110 + 34 * len(rows)
     spread = [end for trace in traces for end in (min(trace.x), max(trace.x))]
     ends = [
-        100 * row[f"accuracy{kind}_ci_{end}"] for _, row in rows for kind in ("", "_total") for end in ("low", "high")
+        scale * row[f"{metric}{kind}_ci_{end}"] for _, row in rows for kind in ("", "_total") for end in ("low", "high")
     ]
     spread += [end for end in ends if _there(end)]
-    axis = {"title": {"text": "test accuracy (%)"}, "range": [max(-2, min(spread) - 3), min(102, max(spread) + 3)]}
+    means = [scale * row[f"{metric}_mean"] for _, row in rows]
     layout = _rows_axis([f"{row['model']}/{row['strategy']}" for _, row in rows])
-    means = [100 * row["accuracy_mean"] for _, row in rows]
     return Drawing(
-        key="figure-accuracy",
-        title="Test accuracy by configuration",
-        description=f"Means from {min(means):.1f} to {max(means):.1f} percent; the table beneath holds every number.",
-        figure=go.Figure(traces, layout | {"height": height, "xaxis": axis}),
+        key=f"figure-{metric.replace('_', '-')}",
+        title=f"Test {METRICS[metric].lower()} by configuration",
+        description=f"Means from {words.span(min(means), max(means), digits=digits)}{shown.unit}; the table beneath "
+        "holds every number.",
+        figure=go.Figure(traces, layout | {"height": height, "xaxis": _result_axis(title, scale, spread)}),
         height=height,
+        rows=configurations([(row["model"], row["strategy"]) for _, row in rows]),
+        metric=metric,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """How a metric is written in a figure."""
+
+    name: str
+    scale: float
+    digits: int
+    unit: str
+
+
+def _result_axis(title: str, scale: float, spread: Sequence[float]) -> dict[str, Any]:
+    """Return an axis a little wider than what it holds; percentages end near 0 and 100."""
+    low, high = min(spread), max(spread)
+    room = 3 if scale == 100 else 0.05 * (high - low or 1)
+    ends = [low - room, high + room]
+    return {
+        "title": {"text": f"test {title}"},
+        "range": [max(-2, ends[0]), min(102, ends[1])] if scale == 100 else ends,
+    }
 
 
 def baselines(sweep: Sweep) -> Iterator[tuple[str, float, str]]:
@@ -127,6 +172,7 @@ def curves(sweep: Sweep) -> list[Drawing]:
                         {"xaxis": _epochs_axis(history), "yaxis": {"title": {"text": title}}, "yaxis2": WHOLE_HEIGHT},
                     ),
                     height=320,
+                    model=str(model),
                 )
             )
     return drawings
@@ -155,6 +201,7 @@ def data_curves(shares: Table) -> list[Drawing]:
                 axes,
             ),
             height=320,
+            model=str(model),
         )
         for number, (model, table) in enumerate(shares.groupby("model", sort=False))
     ]
@@ -177,6 +224,7 @@ def _data_curve(strategy: str, rows: Table, place: int) -> go.Scatter:
             for row in rows.to_dict("records")
         ],
         hoverinfo="text",
+        meta={"strategy": strategy},
     )
 
 
@@ -222,6 +270,10 @@ def confusion_matrices(sweep: Sweep, confusion: Table) -> list[Drawing]:
                 description=f"On average {100 * right:.1f} percent of a class is recognised.",
                 figure=figure,
                 height=340,
+                model=str(model),
+                strategy=str(strategy),
+                rows=places(sweep.classes),
+                columns=places(sweep.classes),
             )
         )
     return drawings
@@ -254,6 +306,8 @@ def class_f1(sweep: Sweep, per_class: Table) -> Drawing:
         f"{sweep.classes[int(by_class.argmin())]}.",
         figure=figure,
         height=120 + 26 * len(names),
+        rows=configurations(names),
+        columns=places(sweep.classes),
     )
 
 
@@ -278,6 +332,8 @@ def views(table: Table) -> Drawing:
         description=f"{words.span(least, most)} points; the table beneath holds every interval.",
         figure=figure,
         height=70 + 26 * len(names),
+        rows=configurations(list(dict.fromkeys(zip(table["model"], table["strategy"], strict=True)))),
+        columns=places([VIEWS.get(kind, kind) for kind in kinds]),
     )
 
 
@@ -307,6 +363,7 @@ def gains(sweep: Sweep, table: Table) -> Drawing:
         + "The table beneath holds every number.",
         figure=_gain_bars(sweep, rows, [f"{row['model']}/{row['strategy']}" for row in rows], height, _ends(rows)),
         height=height,
+        rows=configurations([(row["model"], row["strategy"]) for row in rows]),
     )
 
 
@@ -325,6 +382,9 @@ def class_gains(sweep: Sweep, table: Table) -> list[Drawing]:
                 description="" if most is None else f"Most for {most['class']}: {100 * most['gain']:.1f} points.",
                 figure=_gain_bars(sweep, rows, [row["class"] for row in rows], height, axis),
                 height=height,
+                model=str(model),
+                strategy=str(strategy),
+                rows=places([row["class"] for row in rows]),
             )
         )
     return drawings
@@ -356,6 +416,7 @@ def costs(sweep: Sweep) -> list[Drawing]:
                 description=f"{measured_on(sweep)} The table beneath holds every number.",
                 figure=_bars([each.name for each in done], seeds, height),
                 height=height,
+                rows=configurations([(each.model, each.strategy) for each in done]),
             )
         )
     return drawings
@@ -383,63 +444,71 @@ def _baseline(name: str, percent: float, dash: str, n_rows: int) -> go.Scatter:
     )
 
 
-def _accuracy_traces(sweep: Sweep, strategy: str, group: Sequence[tuple[int, Any]], style: dict[str, Any]) -> list[Any]:
+def _result_traces(
+    sweep: Sweep, strategy: str, group: Sequence[tuple[int, Any]], style: dict[str, Any], metric: Metric
+) -> list[Any]:
     """Return the seeds' marks, the total intervals and the means with their seed intervals, the last on top."""
     places, rows = [place for place, _ in group], [row for _, row in group]
     found = {each.name: each for each in sweep.configurations}
     here = [found[f"{row['model']}/{row['strategy']}"] for row in rows]
     seeds = [
-        (place, each, seed, 100 * float(test["accuracy"]))
+        (place, each, seed, metric.scale * float(test[metric.name]))
         for place, each in zip(places, here, strict=True)
         for seed, test in zip(each.seeds, each.tests, strict=True)
     ]
-    means = [100 * row["accuracy_mean"] for row in rows]
     common = {"mode": "markers", "legendgroup": strategy, "name": short(strategy), "hoverinfo": "text"}
-    low, high = ([100 * row[f"accuracy_total_ci_{end}"] for row in rows] for end in ("low", "high"))
+    mean, low, high, seed_high = (
+        [metric.scale * row[f"{metric.name}_{end}"] for row in rows]
+        for end in ("mean", "total_ci_low", "total_ci_high", "ci_high")
+    )
     return [
         go.Scatter(
-            x=[accuracy for *_, accuracy in seeds],
+            x=[value for *_, value in seeds],
             y=[place + 0.3 for place, *_ in seeds],
             marker=style | {"size": 6, "opacity": 0.55},
             hovertext=[
-                f"{plain(each.name)}<br>seed {seed}: {accuracy:.1f} %<br>"
+                f"{plain(each.name)}<br>seed {seed}: {value:.{metric.digits}f}{metric.unit}<br>"
                 f"trial {' '.join(record.trial_id for record in each.of_seeds[seed])}"
-                for _, each, seed, accuracy in seeds
+                for _, each, seed, value in seeds
             ],
+            meta={"what": "seed"},
             showlegend=False,
             **common,
         ),
         go.Scatter(
-            x=means,
+            x=mean,
             y=places,
-            error_x=whisker(
-                [h - m for h, m in zip(high, means, strict=True)],
-                1.5,
-                [m - end for end, m in zip(low, means, strict=True)],
-            ),
+            error_x=whisker(_less(high, mean), 1.5, _less(mean, low)),
             marker=style | {"size": 1},
+            meta={"what": "total interval"},
             showlegend=False,
             **common,
         ),
         go.Scatter(
-            x=means,
+            x=mean,
             y=places,
-            error_x=whisker([_half(row) for row in rows], 5),
+            error_x=whisker(_less(seed_high, mean), 5),
             marker=style | {"size": 11},
-            hovertext=[_accuracy_words(row) for row in rows],
+            hovertext=[_result_words(row, metric) for row in rows],
+            meta={"what": "mean and seed interval"},
             **common,
         ),
     ]
 
 
-def _accuracy_words(row: Mapping[Any, Any]) -> str:
+def _less(these: Sequence[float], those: Sequence[float]) -> list[float]:
+    return [one - other for one, other in zip(these, those, strict=True)]
+
+
+def _result_words(row: Mapping[Any, Any], metric: Metric) -> str:
     lines = [
         f"{plain(row['model'])}/{plain(row['strategy'])}",
-        f"{100 * row['accuracy_mean']:.1f} %, {row['n_seeds']} of {row['n_planned']} seeds",
+        f"{words.number(metric.scale * row[f'{metric.name}_mean'], metric.digits)}{metric.unit}, "
+        f"{row['n_seeds']} of {row['n_planned']} seeds",
     ]
-    for name, prefix in (("seed interval", "accuracy_ci"), ("total interval", "accuracy_total_ci")):
-        if _there(row[f"{prefix}_low"]):
-            lines.append(f"{name} {100 * row[f'{prefix}_low']:.1f} to {100 * row[f'{prefix}_high']:.1f} %")
+    for name, prefix in (("seed interval", f"{metric.name}_ci"), ("total interval", f"{metric.name}_total_ci")):
+        if interval := words.span(row[f"{prefix}_low"], row[f"{prefix}_high"], metric.scale, metric.digits):
+            lines.append(f"{name} {interval}{metric.unit}")
     return "<br>".join(lines)
 
 
@@ -463,7 +532,7 @@ def _curve(history: Table, metric: str, scale: float, strategy: str, place: int)
         if interval := seed_interval(numbers, LEVEL):
             band.append((epoch, interval.low, interval.high))
     shape = [(epoch, high) for epoch, _, high in band] + [(epoch, low) for epoch, low, _ in reversed(band)]
-    common = {"legendgroup": strategy, "name": short(strategy)}
+    common = {"legendgroup": strategy, "name": short(strategy), "meta": {"strategy": strategy}}
     return [
         go.Scatter(
             x=[x for x, _ in shape],
@@ -513,6 +582,7 @@ def _change_lines(changes: Mapping[int, float], strategy: str, place: int) -> go
         hovertext=[text for line in words for text in (line, line, None)],
         hoverinfo="text",
         legendgroup=strategy,
+        meta={"strategy": strategy},
         showlegend=False,
     )
 
@@ -645,10 +715,6 @@ def _length(value: float) -> float:
 
 def _there(value: float) -> bool:
     return not math.isnan(value)
-
-
-def _half(row: Mapping[Any, Any]) -> float:
-    return float(100 * (row["accuracy_ci_high"] - row["accuracy_mean"]))
 
 
 def _completed(summary: Table) -> list[tuple[int, Any]]:

@@ -4,17 +4,19 @@
                                       ├─▶ figures ─┐
                                       └────────────┴─▶ DIR/report.html
 
-plotly.js stands in the file once; figures are inert JSON that the page's own script draws when they come near the
-window. A Content-Security-Policy lets those two scripts run and nothing be fetched.
+plotly.js stands in the file once, compressed; figures are inert JSON that the page's own script draws when they come
+near the window. A Content-Security-Policy lets those two scripts run and nothing be fetched.
 """
 
 import base64
+import gzip
 import hashlib
 import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +34,10 @@ from sweep.report.diagrams import UNDER as UNDER_DIAGRAMS
 from sweep.report.diagrams import coverage_curves, reliability_diagrams
 from sweep.report.figures import Drawing
 from sweep.report.files import write_tables
+from sweep.report.filtering import METRICS, sorts_by, whose
 from sweep.report.first_screen import first_screen
 from sweep.report.gains import of_best
+from sweep.report.main_table import main_rows
 from sweep.report.notes import notes
 from sweep.report.pairs import pairs, under_pairs
 from sweep.report.pareto import COSTS, accuracy_by_cost
@@ -44,7 +48,7 @@ from sweep.report.tuning import tuning
 from sweep.report.words import count, number, plus_minus, total_range
 
 TEMPLATES = Path(__file__).parent / "templates"
-SCRIPTS = ("page.js", "faces.js")
+SCRIPTS = ("page.js", "filter.js", "tables.js", "save.js", "contents.js", "faces.js")
 NO_IMAGES = Faces(told="The images themselves were left out of this page.")
 
 
@@ -52,6 +56,8 @@ NO_IMAGES = Faces(told="The images themselves were left out of this page.")
 class Gallery:
     """The drawings of one section."""
 
+    by_metric: Sequence[Drawing] = ()
+    """One drawing a metric, of which the page shows that of the metric chosen."""
     overview: Drawing | None = None
     small: Sequence[Drawing] = ()
     under: str = ""
@@ -83,7 +89,7 @@ def render(sweep: Sweep, tables: Mapping[str, pd.DataFrame], written: datetime, 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"fixed": number, "json_data": json_data}
+    environment.filters |= {"fixed": number, "json_data": json_data, "sorts_by": sorts_by}
     environment.globals |= {"plus_minus": plus_minus, "total_range": total_range, "count": count}
     # Rows of other splits and shares have a section of their own.
     tables = {**tables, "summary": tables["summary"].head(len(sweep.configurations))}
@@ -93,7 +99,8 @@ def render(sweep: Sweep, tables: Mapping[str, pd.DataFrame], written: datetime, 
         first=first_screen(sweep, tables, _used(sweep, "device_name", "device")),
         probabilities=any(each.has_probabilities for each in sweep.configurations),
         notes=notes(sweep),
-        summary=tables["summary"].to_dict("records"),
+        summary=main_rows(sweep, tables),
+        choices=_choices(sweep, tables),
         class_f1=_class_rows(tables["per_class"]),
         efficiency=tables["efficiency"].to_dict("records") if "efficiency" in tables else [],
         failed=[_failure(record) for each in sweep.conditions for record in each.failed],
@@ -106,7 +113,7 @@ def render(sweep: Sweep, tables: Mapping[str, pd.DataFrame], written: datetime, 
         misread=misread,
         worst=WORST,
         written=written,
-        plotly=Markup(plotly),
+        plotly=packed_plotly(),
         script=Markup(script),
         hashes=[_csp_hash(plotly), _csp_hash(script)],
     )
@@ -149,8 +156,27 @@ def json_data(drawing: Drawing) -> Markup:
     """
     content = drawing.figure.to_plotly_json()
     drawn = _six_digits({"data": content["data"], "layout": content["layout"]})
+    drawn |= {name: value for name in ("model", "strategy") if (value := getattr(drawing, name)) is not None}
+    drawn |= {name: [place.as_json() for place in getattr(drawing, name)] for name in ("rows", "columns")}
     text = json.dumps(drawn, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c"))
+
+
+@cache
+def packed_plotly() -> str:
+    """Return plotly.js as gzip in base64: 2 MB in place of 5, which the page's script unpacks."""
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
+
+
+def _choices(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, str]]:
+    """Return what the page's filter offers: metrics with their names, models and strategies where there are several."""
+    there = tables["summary"]
+    metrics = {metric: name for metric, name in METRICS.items() if there[f"{metric}_mean"].notna().any()}
+    found = {
+        name: dict.fromkeys(getattr(each, name) for each in sweep.configurations) for name in ("model", "strategy")
+    }
+    several = {name: {value: value for value in values} for name, values in found.items() if len(values) > 1}
+    return several | ({"metric": metrics} if len(metrics) > 1 else {})
 
 
 def _six_digits(value: Any) -> Any:
@@ -164,7 +190,7 @@ def _six_digits(value: Any) -> Any:
 
 def _galleries(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, Gallery]:
     predictions = {
-        "accuracy": Gallery(overview=figures.accuracy(sweep, tables["summary"])),
+        "results": Gallery(by_metric=figures.results(sweep, tables["summary"])),
         "classes": Gallery(overview=figures.class_f1(sweep, tables["per_class"])),
         "confusion": Gallery(small=figures.confusion_matrices(sweep, tables["confusion"])),
     }
@@ -217,13 +243,15 @@ def _class_rows(per_class: pd.DataFrame) -> list[dict[str, Any]]:
     rows = []
     for (model, strategy), table in per_class.groupby(["model", "strategy"], sort=False):
         cells = [(plus_minus(row, "f1", 100, 1), total_range(row, "f1", 100, 1)) for row in table.to_dict("records")]
-        rows.append({"name": f"{model}/{strategy}", "n_seeds": int(table["n_seeds"].iloc[0]), "cells": cells})
+        row = {"name": f"{model}/{strategy}", "n_seeds": int(table["n_seeds"].iloc[0]), "cells": cells}
+        rows.append(row | {"whose": whose(table.head(1))[0]})
     return rows
 
 
 def _failure(record: TrialRecord) -> dict[str, Any]:
     return {
         "name": f"{record.model}/{record.strategy}",
+        "whose": {"data-model": record.model, "data-strategy": record.strategy},
         "seed": record.seed,
         "arm": record.arm,
         "trial_id": record.trial_id,

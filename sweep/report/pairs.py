@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from sweep.report.figures import Drawing, heat_map, plain, short
+from sweep.report.filtering import configurations
 from sweep.report.words import between, chance, count, number, span
 from sweep.statistics.comparisons import FEWEST_FOR_POSTERIOR
 from sweep.verdicts import UNDECIDED
@@ -29,6 +30,9 @@ def pairs(comparisons: pd.DataFrame, summary: pd.DataFrame) -> Drawing | None:
     names = _by_accuracy(found, summary)
     if not 1 < len(names) <= MOST_CONFIGURATIONS:
         return None
+    places = {
+        place.name: place for place in configurations(list(zip(summary["model"], summary["strategy"], strict=True)))
+    }
     cells = {key: row for each in found.to_dict("records") for key, row in _both_ways(each)}
     rows = [[cells.get((a, b)) for b in names] for a in names]
     signs = [["" if row is None else SIGNS[row["verdict"]] for row in line] for line in rows]
@@ -49,6 +53,8 @@ def pairs(comparisons: pd.DataFrame, summary: pd.DataFrame) -> Drawing | None:
         description=f"{decided} of {count(len(found), 'pair')} are decided. The table beneath holds every pair.",
         figure=figure,
         height=190 + 24 * len(names),
+        rows=[places[name] for name in names],
+        columns=[places[name] for name in names],
     )
 
 

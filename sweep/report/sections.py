@@ -7,7 +7,7 @@ training curves ─ efficiency ─ data ─ the study's claims
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import pandas as pd
@@ -18,6 +18,7 @@ from sweep.report.architecture import grid_in_words, interaction, is_a_grid
 from sweep.report.captions import captions
 from sweep.report.conditions import GROWTH
 from sweep.report.confusions import best_and_worst_class, most_confused
+from sweep.report.filtering import METRICS, Attributes, whose
 from sweep.report.findings import of_curves, of_data
 from sweep.report.gains import of_best
 from sweep.report.misread import how_many_misread
@@ -52,6 +53,12 @@ class Shown:
     """Whether a click opens it."""
     left_out: int = 0
     """Rows that are in the file only."""
+    whose: Sequence[Attributes] = ()
+    """HTML attributes of every row, for the filter; none where no row is of any configuration."""
+    metric: str | None = None
+    """Of a table that is there once a metric: which one this is."""
+    part: str = ""
+    """What the tables of one another's metrics have in common."""
 
     @cached_property
     def wraps(self) -> list[bool]:
@@ -73,17 +80,15 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     """Return the sections that these results have something for."""
     under = captions(sweep, tables)
 
-    def shown(name: str, table: pd.DataFrame, title: str, *, folded: bool = False) -> Shown:
-        words = readable(name, table.head(MOST_ROWS)).drop(columns=["metric", "family"], errors="ignore")
-        return Shown(
-            name=name,
-            title=title,
-            head=list(words.columns),
-            rows=words.to_numpy().tolist(),
-            caption=under[name],
-            folded=folded,
-            left_out=max(0, len(table) - MOST_ROWS),
-        )
+    shown = partial(_shown, under)
+
+    def by_metric(name: str, table: pd.DataFrame, title: str, *, folded: bool = False) -> list[Shown]:
+        """Return the table once a metric that it has; the page shows that of the metric chosen."""
+        return [
+            replace(shown(name, rows, f"{METRICS[metric]}, {title}", folded=folded, metric=metric), part=title)
+            for metric in METRICS
+            if len(rows := table[table["metric"] == metric])
+        ]
 
     found: list[Section] = []
 
@@ -97,10 +102,10 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     if is_a_grid(summary):
         add("architecture", "Strategy × architecture", interaction(effects), _grid(summary, under["summary"]))
     if len(pairs):
-        shows = [shown("effects", effects, "Models and strategies, accuracy")] if len(effects) else []
+        shows = by_metric("effects", tables["effects"], "models and strategies")
+        every = tables["comparisons"].sort_values("p_adjusted", kind="stable")
         for family, name in FAMILIES.items():
-            if len(of_family := pairs[pairs["family"] == family].sort_values("p_adjusted", kind="stable")):
-                shows.append(shown("comparisons", of_family, f"Accuracy, {name}", folded=True))
+            shows += by_metric("comparisons", every[every["family"] == family], name, folded=True)
         add("differences", "Differences", _differences(pairs, effects), *shows)
     if len(tables["power"]):
         show = shown("power", tables["power"], "What every pair would need", folded=True)
@@ -139,9 +144,34 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     return found
 
 
+def _shown(
+    under: Mapping[str, str],
+    name: str,
+    table: pd.DataFrame,
+    title: str,
+    *,
+    folded: bool = False,
+    metric: str | None = None,
+) -> Shown:
+    """Return a table of `all_tables` in words, as much of it as the page shows, with its caption of those `under`."""
+    words = readable(name, table.head(MOST_ROWS)).drop(columns=["metric", "family"], errors="ignore")
+    return Shown(
+        name=name,
+        title=title,
+        head=list(words.columns),
+        rows=words.to_numpy().tolist(),
+        caption=under[name],
+        folded=folded,
+        left_out=max(0, len(table) - MOST_ROWS),
+        whose=whose(table.head(MOST_ROWS)),
+        metric=metric,
+    )
+
+
 def _grid(summary: pd.DataFrame, caption: str) -> Shown:
     head, rows = grid_in_words(summary)
-    return Shown(name="summary", title=GRID, head=head, rows=rows, caption=caption, folded=True)
+    of_models = [{"data-model": row[0]} for row in rows]
+    return Shown(name="summary", title=GRID, head=head, rows=rows, caption=caption, folded=True, whose=of_models)
 
 
 def _mistakes(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, str, str, str, str]]:

@@ -46,6 +46,7 @@ SUMMARY_COLUMNS = [
     *("calibration_error", *(f"calibration_error_{suffix}" for suffix in TOTAL_SUFFIXES)),
     *("percent_trainable", "epochs_run_mean", "seconds_per_epoch_mean", "images_per_second_mean"),
     *("validation_accuracy_mean", "validation_loss_mean"),
+    *("accuracy_min", "accuracy_max"),
 ]
 EFFICIENCY_MEANS = (
     "train_images_per_second",
@@ -198,6 +199,10 @@ def _summary_row(sweep: Sweep, configuration: Configuration) -> Row:
     for metric in (*TOTAL_METRICS, "ece"):
         if configuration.has_probabilities or metric not in NEED_PROBABILITIES:
             row |= _over_seeds(metric, configuration.values(metric))
+    row |= {
+        "accuracy_min": min(configuration.values("accuracy")),
+        "accuracy_max": max(configuration.values("accuracy")),
+    }
     for metric in ("accuracy", "loss"):
         row[f"validation_{metric}_mean"] = _mean_of(configuration, _entry("validation", metric))
     for metric, total in _totals(sweep, outcomes).items():
@@ -272,5 +277,9 @@ def _mean_of(configuration: Configuration, value: Callable[[TrialRecord], float 
 
 def _frame(rows: list[Row], columns: list[str]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=columns)
-    measured = [name for name in columns if name.endswith(("_mean", "_sd", "_low", "_high", "_error", "_trainable"))]
+    measured = [
+        name
+        for name in columns
+        if name.endswith(("_mean", "_sd", "_low", "_high", "_error", "_trainable", "_min", "_max"))
+    ]
     return table.astype(dict.fromkeys(measured, "float64"))

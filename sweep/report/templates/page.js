@@ -1,10 +1,19 @@
 "use strict";
+// What the parts of this script share: filter.js, tables.js, save.js and contents.js follow.
+const report = {};
+
+// Figures: unpacked, drawn when they come near the window, in the colours of the page.
 (() => {
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const plots = [...document.querySelectorAll(".plot")];
+  const onPaper = document.createElement("div");
+  onPaper.className = "on-paper";
+  onPaper.hidden = true;
+  document.body.append(onPaper);
 
-  // Figures carry no colours of paper, text or grid: they take the page's, light or dark.
-  const template = () => {
+  // Figures carry no colours of paper, text or grid: they take the page's, light or dark, or those of print.
+  const template = element => {
+    const style = getComputedStyle(element), colour = name => style.getPropertyValue(name).trim();
     const axis = {gridcolor: colour("--line"), linecolor: colour("--line"), zerolinecolor: colour("--line"),
                   automargin: true, ticks: ""};
     return {data: {heatmap: [{textfont: {color: colour("--ink")}}]}, layout: {
@@ -17,22 +26,62 @@
     }};
   };
 
-  const draw = plot => {
-    if (plot.dataset.drawn) return;
+  report.read = plot => JSON.parse(document.getElementById(plot.id + "-data").textContent);
+  report.printed = figure => ({...figure.layout, template: template(onPaper), dragmode: false});
+
+  const draw = (plot, print = false) => {
+    const figure = report.shown(report.read(plot));
+    if (!figure) return;
     plot.dataset.drawn = "yes";
-    const figure = JSON.parse(document.getElementById(plot.id + "-data").textContent);
-    Plotly.newPlot(plot, figure.data, {...figure.layout, template: template(), dragmode: false},
-                   {displaylogo: false, responsive: true, displayModeBar: false});
+    const layout = {...figure.layout, height: plot.clientHeight, template: template(print ? onPaper : plot), dragmode: false};
+    if (print) layout.width = plot.closest(".grid") ? 310 : 640;
+    Plotly.react(plot, figure.data, layout, {displaylogo: false, responsive: true, displayModeBar: false});
   };
 
-  const plots = [...document.querySelectorAll(".plot")];
   const near = new IntersectionObserver(entries => {
     for (const entry of entries) if (entry.isIntersecting) { near.unobserve(entry.target); draw(entry.target); }
   }, {rootMargin: "600px"});
-  plots.forEach(plot => near.observe(plot));
 
-  addEventListener("beforeprint", () => plots.forEach(draw));
-  dark.addEventListener("change", () => {
-    for (const plot of plots) if (plot.dataset.drawn) Plotly.relayout(plot, {template: template()});
-  });
+  // What is drawn is drawn anew, the rest when it is reached: an observer tells at once what is near.
+  report.redraw = () => {
+    for (const plot of plots) {
+      delete plot.dataset.drawn;
+      near.unobserve(plot);
+      near.observe(plot);
+    }
+  };
+
+  const unpack = async () => {
+    const packed = atob(document.getElementById("plotly").textContent);
+    const bytes = Uint8Array.from(packed, letter => letter.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const script = document.createElement("script");
+    script.textContent = await new Response(stream).text();
+    document.head.append(script);
+    script.remove();
+  };
+
+  for (const plot of plots) {
+    const table = plot.closest("section").querySelector("table");
+    if (!table) continue;
+    table.id ||= `${plot.id}-table`;
+    plot.setAttribute("aria-details", table.id);
+  }
+
+  report.start = async () => {
+    if (!plots.length) return;
+    try {
+      await unpack();
+    } catch {
+      document.getElementById("no-figures").hidden = false;
+      for (const plot of plots) plot.closest("figure").remove();
+      return;
+    }
+    report.redraw();
+    dark.addEventListener("change", report.redraw);
+    addEventListener("beforeprint", () => {
+      for (const plot of plots) if (plot.clientWidth) draw(plot, true);
+    });
+    addEventListener("afterprint", report.redraw);
+  };
 })();

@@ -28,13 +28,13 @@ def test_a_long_label_keeps_its_ends():
 
 
 def test_every_seed_has_its_point(sweep):
-    drawing = figures.accuracy(sweep, all_tables(sweep)["summary"])
+    drawing = figures.results(sweep, all_tables(sweep)["summary"])[0]
     points = [x for trace in drawing.figure.data if trace.marker.size == 6 for x in trace.x]
     assert sorted(points) == sorted(100 * record.test["accuracy"] for record in sweep.completed)
 
 
 def test_a_single_seed_has_no_seed_interval_drawn(sweep):
-    drawing = figures.accuracy(sweep, all_tables(sweep)["summary"])
+    drawing = figures.results(sweep, all_tables(sweep)["summary"])[0]
     means = next(trace for trace in drawing.figure.data if trace.name == "full" and trace.marker.size == 11)
     assert [length > 0 for length in means.error_x.array] == [True, False]
 
@@ -146,7 +146,7 @@ def test_nothing_was_measured_where_nothing_completed(tmp_path):
 
 
 def test_a_seeds_mark_tells_seed_value_and_trial(sweep):
-    drawing = figures.accuracy(sweep, all_tables(sweep)["summary"])
+    drawing = figures.results(sweep, all_tables(sweep)["summary"])[0]
     told = {text for trace in drawing.figure.data if trace.marker.size == 6 for text in trace.hovertext}
     assert told == {
         f"{r.model}/{r.strategy}<br>seed {r.seed}: {100 * r.test['accuracy']:.1f} %<br>trial {r.trial_id}"
@@ -155,7 +155,7 @@ def test_a_seeds_mark_tells_seed_value_and_trial(sweep):
 
 
 def test_a_means_mark_tells_its_seeds_and_both_intervals(sweep):
-    drawing = figures.accuracy(sweep, all_tables(sweep)["summary"])
+    drawing = figures.results(sweep, all_tables(sweep)["summary"])[0]
     marks = next(trace for trace in drawing.figure.data if trace.name == "full" and trace.marker.size == 11)
     assert "3 of 3 seeds<br>seed interval" in marks.hovertext[0]
     assert "<br>total interval" in marks.hovertext[0]

@@ -8,7 +8,7 @@ from sweep.claims import CAUTION, HEADING
 from sweep.frames import read_sweep
 from sweep.report.captions import captions
 from sweep.report.gains import of_best
-from sweep.report.sections import MOST_ROWS, sections
+from sweep.report.sections import MOST_ROWS, Shown, sections
 from sweep.report.tables import all_tables
 from tests.sweep.records import Plan, plant
 
@@ -34,6 +34,10 @@ def study(tmp_path_factory):
 @pytest.fixture(scope="module")
 def found(study):
     return {section.key: section for section in sections(*study)}
+
+
+def of_accuracy(found) -> list[Shown]:
+    return [shown for shown in found["differences"].tables if shown.metric == "accuracy"]
 
 
 def numbers(text: str) -> list[int]:
@@ -74,12 +78,18 @@ def test_effects_that_are_decided_are_named(study, found):
 
 
 def test_pairs_are_shown_family_by_family_by_their_adjusted_p(found):
-    families = [shown for shown in found["differences"].tables if shown.name == "comparisons"]
+    families = [shown for shown in of_accuracy(found) if shown.name == "comparisons"]
     assert [len(shown.rows) for shown in families] == [120, 24, 24]
     for family in families:
         column = list(family.head).index("adjusted p")
         shown = [0.0 if row[column] == "< 0.001" else float(row[column]) for row in family.rows]
         assert shown == sorted(shown)
+
+
+def test_effects_and_pairs_are_there_for_every_metric(found):
+    metrics = [(shown.part, shown.metric) for shown in found["differences"].tables]
+    parts = ("models and strategies", "all pairs", "strategies within a model", "models within a strategy")
+    assert metrics == [(part, metric) for part in parts for metric in ("accuracy", "f1_macro", "f1_weighted", "loss")]
 
 
 def test_undecided_pairs_are_those_that_power_speaks_of(study, found):
@@ -127,7 +137,8 @@ def test_every_table_has_its_caption(study, found):
 
 def test_long_tables_say_how_much_is_left_out(tmp_path):
     sweep, tables = read(tmp_path, models=[f"m{number}" for number in range(11)], seeds=(1, 2, 3), per_class=(2, 2, 4))
-    pairs = [shown for each in sections(sweep, tables) for shown in each.tables if shown.name == "comparisons"]
+    found = {each.key: each for each in sections(sweep, tables)}
+    pairs = [shown for shown in of_accuracy(found) if shown.name == "comparisons"]
     assert [len(shown.rows) for shown in pairs] == [MOST_ROWS, 11, 2 * 11 * 10 // 2]
     assert [shown.left_out for shown in pairs] == [22 * 21 // 2 - MOST_ROWS, 0, 0]
 
