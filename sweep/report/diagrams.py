@@ -13,8 +13,8 @@ UNDER = (
     "Reliability: a mark is a bin of equally many test images, the least sure on the left; the grey line is where "
     "confidence and accuracy agree, beneath it a model is surer than it is right; whiskers are 95 % total intervals of "
     "that bin's accuracy, each by itself, none where nothing varied. Risk and coverage: share of wrong answers among "
-    "the images of which the model is surest, mean over seeds; on the right all images, where it is 1 − accuracy. "
-    "Every number of these curves is in tables/risk_coverage.csv."
+    "the images of which the model is surest, mean over seeds, on hover with its 95 % seed interval; on the right all "
+    "images, where it is 1 − accuracy. Every number of these curves is in tables/risk_coverage.csv."
 )
 
 
@@ -114,8 +114,9 @@ def _bin_words(row: dict[Any, Any]) -> str:
 def _point_words(row: dict[Any, Any]) -> str:
     interval = span(row["risk_ci_low"], row["risk_ci_high"], 100)
     return (
-        f"{plain(row['strategy'])}, {_seeds(row)}<br>of the surest {100 * row['coverage']:.0f} % of images "
-        f"{100 * row['risk_mean']:.1f} % are wrong" + (f"<br>seed interval {interval} %" if interval else "")
+        f"{plain(row['strategy'])}, {_seeds(row)}<br>"
+        f"{100 * row['coverage']:.0f} % answered: {100 * row['risk_mean']:.1f} % wrong"
+        + (f"<br>({interval})" if interval else "")
     )
 
 

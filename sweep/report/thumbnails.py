@@ -24,13 +24,13 @@ from sweep.report.words import count
 
 SIDE = 96
 """In pixels."""
-BUDGET = 600_000
+BUDGET = 450_000
 """Bytes of all thumbnails of a page together: with them, that of 80 trials stays under 4 MB."""
 WORST = 24
 """Images that the page shows before a pair is chosen."""
 OF_EACH_PAIR = 3
 """Images that each pair of classes has before further ones of any pair."""
-QUALITY = 70
+QUALITY = 60
 
 
 @dataclass(frozen=True, kw_only=True)
