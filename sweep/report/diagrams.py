@@ -116,7 +116,8 @@ def _bin_words(row: dict[Any, Any]) -> str:
 def _point_words(row: dict[Any, Any]) -> str:
     interval = span(row["risk_ci_low"], row["risk_ci_high"], 100)
     return (
-        f"{plain(row['strategy'])}, {_seeds(row)}<br>of {100 * row['coverage']:.0f} % {100 * row['risk_mean']:.1f} % wrong"
+        f"{plain(row['strategy'])}, {_seeds(row)}<br>"
+        f"{100 * row['coverage']:.0f} % answered: {100 * row['risk_mean']:.1f} % wrong"
         + (f"<br>({interval})" if interval else "")
     )
 
