@@ -25,12 +25,17 @@ from sweep.report.words import chance, number, span
 FORMATS = ("html", *TABLES, *IMAGES)
 
 
-def written(directory: Path, formats: str, *, unnamed: bool, price_per_hour: str | None) -> list[Path]:
-    """Write a report in the formats of a comma-separated list; return the page, without it the tables, and figures."""
+def written(
+    directory: Path, formats: str, *, unnamed: bool, price_per_hour: str | None, images: bool = True
+) -> list[Path]:
+    """Write a report in the formats of a comma-separated list; return the page, without it the tables, and figures.
+
+    Without `images` the page shows none of the test images.
+    """
     wanted = [name.strip() for name in formats.split(",")]
     if unknown := [name for name in wanted if name not in FORMATS]:
         raise InputError(f"--format {unknown[0]}: there is no such format; choose from {', '.join(FORMATS)}.")
-    files = write(directory, wanted, unnamed=unnamed, price_per_hour=_price(price_per_hour))
+    files = write(directory, wanted, unnamed=unnamed, price_per_hour=_price(price_per_hour), images=images)
     return [path for path in files if "html" not in wanted or path.suffix.strip(".") not in TABLES]
 
 

@@ -274,11 +274,15 @@ def report(
     price_per_hour: Annotated[
         str | None, typer.Option(metavar="X", help="Say what trials cost at X an hour, in any currency.")
     ] = None,
+    no_images: Annotated[
+        bool, typer.Option("--no-images", help="Leave the images that were misread most often out of the page.")
+    ] = False,
 ) -> None:
     """Write tables/ and report.html from the records in DIR, finished or not."""
     from sweep.cli.look import written
 
-    for path in written(directory, formats, unnamed=anonymous, price_per_hour=price_per_hour):
+    paths = written(directory, formats, unnamed=anonymous, price_per_hour=price_per_hour, images=not no_images)
+    for path in paths:
         typer.echo(path)
 
 

@@ -35,6 +35,10 @@ def captions(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]
         "summary": words.summary(),
         "per_class": words.per_class(),
         "confusion": f"{words.here}. Means over seeds; no intervals.",
+        "confused_pairs": words.confused_pairs(),
+        "misread": words.misread(),
+        "reliability": words.reliability(),
+        "risk_coverage": words.risk_coverage(),
         "comparisons": words.comparisons(),
         "effects": words.effects(),
         "ranking": words.ranking(),
@@ -210,6 +214,37 @@ class _Words:
             f"(Kumar et al. 2019). AURC: area under the risk-coverage curve, by a jackknife{self._aurc}. ECE: the "
             "usual plug-in figure, biased upwards, for comparison with other work; its ± is of the seeds alone. "
             f"{SINGLE} {self.training}"
+        )
+
+    def reliability(self) -> str:
+        return (
+            f"{self._seeds()} Each seed's images are in bins of equally many, the least sure first, those of the "
+            f"calibration error. Confidence: mean probability of the predicted class. {self.total}, the bins taken as "
+            f"given; blank where nothing varied. {SINGLE} {self.training}"
+        )
+
+    def risk_coverage(self) -> str:
+        interval = " Seed interval: 95 %, Student's t, these same images, cut to 0 and 100 %." if self.several else ""
+        return (
+            f"{self.here}. Coverage: the share of them of which a seed's model is surest; risk: the share of wrong "
+            f"answers among these, mean over the completed seeds.{interval} At most 50 coverages; the area under the "
+            f"whole curve is AURC, with its total interval, under Calibration. {self.training} {SINGLE}"
+        )
+
+    def confused_pairs(self) -> str:
+        return (
+            f"{self.here}. A pair of classes stands in the direction in which it is confused more often. Share: of the "
+            "true class's images, mean over configurations of their means over seeds, each configuration counting "
+            "alike; lowest and highest: of the configurations. Asymmetry: the share less that of the reverse. No "
+            "intervals; nothing is tested."
+        )
+
+    def misread(self) -> str:
+        return (
+            f"{self.here}. One row an image that some model misread, a model being a completed seed of a "
+            "configuration. Misread by: the share of all models; read as: the most frequent wrong class; "
+            "configurations: those under whose every seed it was wrong. An image that every model misreads is worth a "
+            "second look at its label, and no proof that the label is wrong: it may be hard. No intervals."
         )
 
     def ensembles(self) -> str:

@@ -213,7 +213,7 @@ def _data_curve(strategy: str, rows: Table, place: int) -> go.Scatter:
         # Side by side, or whiskers would hide one another.
         x=(rows["train_images"] * 1.02**place).tolist(),
         y=mean.tolist(),
-        error_y=_whisker((high - mean).tolist(), 1.5, (mean - low).tolist()),
+        error_y=whisker((high - mean).tolist(), 1.5, (mean - low).tolist()),
         mode="lines+markers",
         name=short(strategy),
         line={"color": COLOURS[place % len(COLOURS)], "width": 2, "dash": DASHES[place % len(DASHES)]},
@@ -247,6 +247,9 @@ def confusion_matrices(sweep: Sweep, confusion: Table) -> list[Drawing]:
         hover = [
             [
                 f"true {plain(true)}<br>predicted {plain(guess)}<br>{100 * share:.1f} %{spread}, {count:.1f} images"
+                # Of a hundred classes nearly all cells hold nothing, and their words would be megabytes.
+                if share > 0 or size**2 <= CELLS_WITH_TEXT
+                else ""
                 for guess, share, spread, count in zip(
                     sweep.classes,
                     square["share_mean"][row],
@@ -257,7 +260,7 @@ def confusion_matrices(sweep: Sweep, confusion: Table) -> list[Drawing]:
             ]
             for row, true in enumerate(sweep.classes)
         ]
-        figure = _heat_map(100 * square["share_mean"], "%{z:.0f}", hover, sweep.classes, sweep.classes)
+        figure = heat_map(100 * square["share_mean"], "%{z:.0f}", hover, sweep.classes, sweep.classes)
         figure.update_layout(xaxis_title_text="predicted", yaxis_title_text="true")
         right = float(np.nanmean(np.diag(square["share_mean"])))
         drawings.append(
@@ -294,7 +297,7 @@ def class_f1(sweep: Sweep, per_class: Table) -> Drawing:
         for row, (model, strategy) in enumerate(names)
     ]
     labels = [f"{model}/{strategy}" for model, strategy in names]
-    figure = _heat_map(100 * mean, "%{z:.0f}", hover, sweep.classes, labels)
+    figure = heat_map(100 * mean, "%{z:.0f}", hover, sweep.classes, labels)
     by_class = mean.mean(axis=0)
     return Drawing(
         key="figure-class-f1",
@@ -319,7 +322,7 @@ def views(table: Table) -> Drawing:
     cells = [[rows.get((name, kind), {}) for kind in kinds] for name in names]
     lost = [[100 * row.get("loss_of_accuracy", math.nan) for row in line] for line in cells]
     hover = [[_view_words(row) for row in line] for line in cells]
-    figure = _heat_map(lost, "%{text}", hover, [VIEWS.get(kind, kind) for kind in kinds], names)
+    figure = heat_map(lost, "%{text}", hover, [VIEWS.get(kind, kind) for kind in kinds], names)
     figure.update_traces(text=[[words.number(value, 1) for value in line] for line in lost])
     least, most = np.nanmin(lost), float(np.nanmax(lost))
     figure.update_layout(coloraxis={"cmax": max(DARKEST_FROM, most)}, xaxis={"tickangle": 0})
@@ -430,42 +433,6 @@ def measured_on(sweep: Sweep) -> str:
     return f"Measured on {listed(sorted(used))} in {count(len(done), 'trial')}, {alone}."
 
 
-def accuracy_by_time(sweep: Sweep, summary: Table, efficiency: Table) -> Drawing:
-    """Return mean test accuracy against the mean training time of a trial, with seed intervals."""
-    minutes = dict(zip(_names(efficiency), efficiency["training_seconds_mean"] / 60, strict=True))
-    traces = []
-    for place, (strategy, group) in enumerate(_by_strategy(_completed(summary))):
-        rows = [row for _, row in group]
-        names = [f"{row['model']}/{row['strategy']}" for row in rows]
-        traces.append(
-            go.Scatter(
-                x=[minutes[name] for name in names],
-                y=[100 * row["accuracy_mean"] for row in rows],
-                error_y=_whisker([_half(row) for row in rows], 1.5),
-                mode="markers",
-                name=short(strategy),
-                marker={"color": COLOURS[place % len(COLOURS)], "symbol": MARKS[place % len(MARKS)], "size": 10},
-                hovertext=[
-                    f"{plain(name)}<br>{100 * row['accuracy_mean']:.1f} %, {minutes[name]:.2f} min of training a seed"
-                    for name, row in zip(names, rows, strict=True)
-                ],
-                hoverinfo="text",
-                customdata=[[row["model"], row["strategy"]] for row in rows],
-            )
-        )
-    axes = {
-        "xaxis": {"title": {"text": "training minutes of one trial"}, "type": "log"},
-        "yaxis": {"title": {"text": "test accuracy (%)"}},
-    }
-    return Drawing(
-        key="figure-accuracy-time",
-        title="Test accuracy against training time",
-        description="One mark a configuration; time on a logarithmic scale.",
-        figure=go.Figure(traces, axes),
-        height=400,
-    )
-
-
 def _baseline(name: str, percent: float, dash: str, n_rows: int) -> go.Scatter:
     return go.Scatter(
         x=[percent, percent],
@@ -513,7 +480,7 @@ def _result_traces(
         go.Scatter(
             x=mean,
             y=places,
-            error_x=_whisker(_less(high, mean), 1.5, _less(mean, low)),
+            error_x=whisker(_less(high, mean), 1.5, _less(mean, low)),
             marker=style | {"size": 1},
             meta={"what": "total interval"},
             showlegend=False,
@@ -522,7 +489,7 @@ def _result_traces(
         go.Scatter(
             x=mean,
             y=places,
-            error_x=_whisker(_less(seed_high, mean), 5),
+            error_x=whisker(_less(seed_high, mean), 5),
             marker=style | {"size": 11},
             hovertext=[_result_words(row, metric) for row in rows],
             meta={"what": "mean and seed interval"},
@@ -656,7 +623,7 @@ def _gain_bars(sweep: Sweep, rows: Rows, names: Sequence[str], height: int, axis
             "color": [COLOURS[strategies.index(rows[place]["strategy"]) % len(COLOURS)] for place in places],
             "opacity": 0.45,
         },
-        error_x=_whisker(
+        error_x=whisker(
             [end - mean for end, mean in zip(high, means, strict=True)],
             1.5,
             [mean - end for end, mean in zip(low, means, strict=True)],
@@ -705,7 +672,7 @@ def _ends(rows: Rows) -> list[float]:
     return [max(-100, min(numbers)) - 2, min(100, max(numbers)) + 2]
 
 
-def _heat_map(z: Any, template: str, hover: list[list[str]], columns: Sequence[str], rows: Sequence[str]) -> go.Figure:
+def heat_map(z: Any, template: str, hover: list[list[str]], columns: Sequence[str], rows: Sequence[str]) -> go.Figure:
     """Return a heat map of percentages from 0 to 100; the page gives its colour axis the scale of its theme."""
     heat = go.Heatmap(
         z=[[float(value) if _there(value) else None for value in row] for row in z],
@@ -736,7 +703,7 @@ def _rows_axis(names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _whisker(plus: Sequence[float], thickness: float, minus: Sequence[float] | None = None) -> dict[str, Any]:
+def whisker(plus: Sequence[float], thickness: float, minus: Sequence[float] | None = None) -> dict[str, Any]:
     """Return error bars without caps; a length that does not exist is 0."""
     bars = {"type": "data", "array": [_length(value) for value in plus], "thickness": thickness, "width": 0}
     return bars if minus is None else bars | {"symmetric": False, "arrayminus": [_length(value) for value in minus]}
@@ -748,10 +715,6 @@ def _length(value: float) -> float:
 
 def _there(value: float) -> bool:
     return not math.isnan(value)
-
-
-def _half(row: Mapping[Any, Any]) -> float:
-    return float(100 * (row["accuracy_ci_high"] - row["accuracy_mean"]))
 
 
 def _completed(summary: Table) -> list[tuple[int, Any]]:

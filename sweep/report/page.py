@@ -31,7 +31,10 @@ from animefer_core.record import TrialRecord, write_atomically
 from sweep.frames import Sweep, cause, read_sweep
 from sweep.report import figures
 from sweep.report.anonymous import anonymous
+from sweep.report.architecture import architecture, is_a_grid
 from sweep.report.captions import captions
+from sweep.report.diagrams import UNDER as UNDER_DIAGRAMS
+from sweep.report.diagrams import coverage_curves, reliability_diagrams
 from sweep.report.figures import Drawing
 from sweep.report.files import FORMATS as WRITTEN
 from sweep.report.files import write_tables
@@ -42,15 +45,19 @@ from sweep.report.images import FORMATS as IMAGES
 from sweep.report.images import check_export, write_figures
 from sweep.report.main_table import main_rows
 from sweep.report.notes import notes
+from sweep.report.pairs import pairs, under_pairs
+from sweep.report.pareto import COSTS, accuracy_by_cost
 from sweep.report.price import priced
 from sweep.report.sections import sections
 from sweep.report.tables import all_tables
+from sweep.report.thumbnails import WORST, Faces, faces
 from sweep.report.tuning import tuning
 from sweep.report.varied import varied
 from sweep.report.words import count, number, plus_minus, total_range
 
 TEMPLATES = Path(__file__).parent / "templates"
-SCRIPTS = ("page.js", "filter.js", "tables.js", "save.js", "contents.js")
+SCRIPTS = ("page.js", "filter.js", "tables.js", "save.js", "contents.js", "faces.js")
+NO_IMAGES = Faces(told="The images themselves were left out of this page.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +68,8 @@ class Gallery:
     """One drawing a metric, of which the page shows that of the metric chosen."""
     overview: Drawing | None = None
     small: Sequence[Drawing] = ()
+    under: str = ""
+    """What stands beneath the drawings."""
 
     @property
     def drawings(self) -> list[Drawing]:
@@ -68,22 +77,29 @@ class Gallery:
         return [each for each in (*self.by_metric, self.overview, *self.small) if each is not None]
 
 
-def write_report(directory: Path, formats: Iterable[str] = ("csv", "md", "tex")) -> Path:
+def write_report(directory: Path, formats: Iterable[str] = ("csv", "md", "tex"), *, images: bool = True) -> Path:
     """Write `directory`/tables/ in `formats` and `directory`/report.html from the records there; return the page.
 
+    With `images` the page shows the test images that were misread most often, where their files are at hand.
     Works on an unfinished sweep, and on one without a completed trial. The same records give the same bytes, but for
     the time of writing. Raises InputError where the folder is no sweep's.
     """
-    return write(directory, ("html", *formats))[0]
+    return write(directory, ("html", *formats), images=images)[0]
 
 
 def write(
-    directory: Path, formats: Sequence[str], *, unnamed: bool = False, price_per_hour: float | None = None
+    directory: Path,
+    formats: Sequence[str],
+    *,
+    unnamed: bool = False,
+    price_per_hour: float | None = None,
+    images: bool = True,
 ) -> list[Path]:
     """Write what is known of the sweep in `directory` in some formats ("html", "csv", "md", "tex", "svg", "pdf").
 
     Return report.html, then the tables, then the figures, of what was asked for. `unnamed` leaves out hosts, paths,
-    users and error messages. Raises InputError where the folder is no sweep's, or figures cannot be drawn here.
+    users and error messages; with `images` the page shows the test images that were misread most often, where their
+    files are at hand. Raises InputError where the folder is no sweep's, or figures cannot be drawn here.
     """
     drawn = tuple(name for name in formats if name in IMAGES)
     if drawn:
@@ -98,7 +114,8 @@ def write(
     written = write_tables(sweep, tables, directory / "tables", readable) if readable else []
     if "html" in formats:
         page = directory / "report.html"
-        write_atomically(page, render(sweep, tables, datetime.now(UTC), settings).encode())
+        shown = faces(sweep, directory) if images else NO_IMAGES
+        write_atomically(page, render(sweep, tables, datetime.now(UTC), settings, shown).encode())
         written.insert(0, page)
     if drawn:
         written += write_figures(_drawings(sweep, tables), directory / "figures", drawn)
@@ -120,8 +137,14 @@ def _drawings(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Drawing]
     return [drawing for each in _galleries(sweep, tables).values() for drawing in each.drawings]
 
 
-def render(sweep: Sweep, tables: Mapping[str, pd.DataFrame], written: datetime, settings: str | None = None) -> str:
-    """Return the page's HTML; `settings` is the text of sweep.toml."""
+def render(
+    sweep: Sweep,
+    tables: Mapping[str, pd.DataFrame],
+    written: datetime,
+    settings: str | None = None,
+    misread: Faces = NO_IMAGES,
+) -> str:
+    """Return the page's HTML; `settings` is the text of sweep.toml, `misread` are the thumbnails in it."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -153,6 +176,8 @@ def render(sweep: Sweep, tables: Mapping[str, pd.DataFrame], written: datetime, 
         galleries=_galleries(sweep, tables) if len(tables["confusion"]) else None,
         baselines=list(figures.baselines(sweep)),
         measured_on=figures.measured_on(sweep),
+        misread=misread,
+        worst=WORST,
         written=written,
         plotly=packed_plotly(),
         script=Markup(script),
@@ -235,6 +260,16 @@ def _galleries(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, Ga
         "classes": Gallery(overview=figures.class_f1(sweep, tables["per_class"])),
         "confusion": Gallery(small=figures.confusion_matrices(sweep, tables["confusion"])),
     }
+    predictions["differences"] = Gallery(
+        overview=pairs(tables["comparisons"], tables["summary"]), under=under_pairs(tables["comparisons"])
+    )
+    if is_a_grid(tables["summary"]):
+        small = architecture(tables["summary"], tables.get("gains"), 1 / len(sweep.classes))
+        predictions["architecture"] = Gallery(small=small)
+    if "reliability" in tables:
+        diagrams = reliability_diagrams(tables["reliability"])
+        curves = coverage_curves(tables["risk_coverage"])
+        predictions["calibration"] = Gallery(small=[*diagrams, *curves], under=UNDER_DIAGRAMS)
     if "shares" in tables and len(tables["shares"]):
         predictions["shares"] = Gallery(small=figures.data_curves(tables["shares"]))
     if "views" in tables:
@@ -248,11 +283,13 @@ def _galleries(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, Ga
         return predictions
     return predictions | {
         "curves": Gallery(small=figures.curves(sweep)),
-        "efficiency": Gallery(
-            overview=figures.accuracy_by_time(sweep, tables["summary"], tables["efficiency"]),
-            small=figures.costs(sweep),
-        ),
+        "efficiency": Gallery(small=[*_fronts(tables), *figures.costs(sweep)]),
     }
+
+
+def _fronts(tables: Mapping[str, pd.DataFrame]) -> list[Drawing]:
+    drawn = (accuracy_by_cost(tables["summary"], tables["efficiency"], cost) for cost in COSTS)
+    return [drawing for drawing in drawn if drawing is not None]
 
 
 def _call(call: Mapping[str, Any]) -> dict[str, Any]:

@@ -191,6 +191,64 @@ def _calibration(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def _reliability(table: pd.DataFrame) -> pd.DataFrame:
+    return _of(
+        table,
+        lambda row: {
+            "configuration": _name(row),
+            "bin": str(row["bin"]),
+            "seeds": str(row["n_seeds"]),
+            "images a seed": str(row["n_images"]),
+            "confidence (%)": number(100 * row["confidence_mean"], 1),
+            "accuracy (%)": number(100 * row["accuracy_mean"], 1),
+            "accuracy (%), total interval": total_range(row, "accuracy", 100, 1),
+        },
+    )
+
+
+def _risk_coverage(table: pd.DataFrame) -> pd.DataFrame:
+    return _of(
+        table,
+        lambda row: {
+            "configuration": _name(row),
+            "seeds": str(row["n_seeds"]),
+            "coverage (%)": number(100 * row["coverage"], 1),
+            "risk (%)": number(100 * row["risk_mean"], 1),
+            "risk (%), seed interval": span(row["risk_ci_low"], row["risk_ci_high"], 100),
+        },
+    )
+
+
+def _confused_pairs(table: pd.DataFrame) -> pd.DataFrame:
+    return _of(
+        table,
+        lambda row: {
+            "true": row["true"],
+            "read as": row["predicted"],
+            "share (%)": number(100 * row["share_mean"], 1),
+            "lowest and highest (%)": span(row["share_low"], row["share_high"], 100),
+            "the reverse (%)": number(100 * row["reverse_share_mean"], 1),
+            "asymmetry (points)": number(100 * row["asymmetry"], 1),
+            "configurations": str(row["n_configurations"]),
+        },
+    )
+
+
+def _misread(table: pd.DataFrame) -> pd.DataFrame:
+    return _of(
+        table,
+        lambda row: {
+            "image": row["image"],
+            "true": row["true"],
+            "read as": row["predicted"],
+            "misread by (%)": number(100 * row["misread_share"], 1),
+            "models": str(row["n_models"]),
+            "configurations": f"{row['always_misread_by']} of {row['n_configurations']}",
+            "wrong under every seed": "yes" if row["wrong_under_every_seed"] else "no",
+        },
+    )
+
+
 def _ensembles(table: pd.DataFrame) -> pd.DataFrame:
     return _of(
         table,
@@ -374,6 +432,10 @@ READERS: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "variance": _variance,
     "calibration": _calibration,
     "ensembles": _ensembles,
+    "reliability": _reliability,
+    "risk_coverage": _risk_coverage,
+    "confused_pairs": _confused_pairs,
+    "misread": _misread,
     "views": _views,
     "claims": _claims,
     "efficiency": _efficiency,

@@ -1,26 +1,37 @@
-"""The sections of the report that are tables: each opens with a sentence that states what was found.
+"""The sections of the report: each opens with a sentence that states what was found, and shows its tables.
 
-ranking ─ differences ─ what would decide the rest ─ gain over the probe ─ calibration ─ ensembles ─ spread ─
-random splits ─ how much data ─ other views ─ the study's claims
+ranking ─ strategy × architecture ─ differences ─ what would decide the rest ─ gain over the probe ─ classes ─
+confusion ─ misread images ─ calibration ─ ensembles ─ spread ─ random splits ─ how much data ─ other views ─
+training curves ─ efficiency ─ data ─ the study's claims
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import pandas as pd
 
 from sweep.claims import CAUTION, HEADING
 from sweep.frames import Sweep
+from sweep.report.architecture import grid_in_words, interaction, is_a_grid
 from sweep.report.captions import captions
 from sweep.report.conditions import GROWTH
+from sweep.report.confusions import best_and_worst_class, most_confused
 from sweep.report.filtering import METRICS, Attributes, whose
+from sweep.report.findings import of_curves, of_data
 from sweep.report.gains import of_best
+from sweep.report.misread import how_many_misread
+from sweep.report.pareto import on_the_fronts
 from sweep.report.readable import FAMILIES, VIEWS, readable
 from sweep.report.words import between, count, listed, number, span
 from sweep.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED
 
+GRID = "Test accuracy (%) by model and strategy, ± and total interval"
+BESIDE = {
+    "calibration": (("reliability", "Confidence and accuracy by bin"),),
+}
+"""Section -> further tables that it shows, with their titles."""
 LONGEST_WORDS = 36
 """Letters of a cell that is no sentence."""
 MOST_NAMES = 20
@@ -69,19 +80,7 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     """Return the sections that these results have something for."""
     under = captions(sweep, tables)
 
-    def shown(name: str, table: pd.DataFrame, title: str, *, folded: bool = False, metric: str | None = None) -> Shown:
-        words = readable(name, table.head(MOST_ROWS)).drop(columns=["metric", "family"], errors="ignore")
-        return Shown(
-            name=name,
-            title=title,
-            head=list(words.columns),
-            rows=words.to_numpy().tolist(),
-            caption=under[name],
-            folded=folded,
-            left_out=max(0, len(table) - MOST_ROWS),
-            whose=whose(table.head(MOST_ROWS)),
-            metric=metric,
-        )
+    shown = partial(_shown, under)
 
     def by_metric(name: str, table: pd.DataFrame, title: str, *, folded: bool = False) -> list[Shown]:
         """Return the table once a metric that it has; the page shows that of the metric chosen."""
@@ -99,6 +98,9 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     pairs, effects = (_of_accuracy(tables[name]) for name in ("comparisons", "effects"))
     if tables["ranking"]["in_best_set"].notna().any():
         add("ranking", "Ranking", _ranking(tables["ranking"]), shown("ranking", tables["ranking"], "Ranking"))
+    summary = tables["summary"].head(len(sweep.configurations))
+    if is_a_grid(summary):
+        add("architecture", "Strategy × architecture", interaction(effects), _grid(summary, under["summary"]))
     if len(pairs):
         shows = by_metric("effects", tables["effects"], "models and strategies")
         every = tables["comparisons"].sort_values("p_adjusted", kind="stable")
@@ -111,6 +113,8 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     if "gains" in tables and (finding := _gains(tables["gains"], tables["summary"])):
         show = shown("gains", tables["gains"], "Gain of every configuration", folded=True)
         add("gains", "Gain over the linear probe", finding, show)
+    for name, key, title, rows_are, finding in _mistakes(sweep, tables):
+        add(key, title, finding, *[shown(name, tables[name], rows_are, folded=True)] if len(tables[name]) else [])
     for key, title, tell in (
         ("calibration", "Calibration", _calibration),
         ("ensembles", "Seed ensembles", _ensembles),
@@ -118,13 +122,17 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
         ("views", "Other views", _views),
     ):
         if key in tables and (finding := tell(tables[key])):
-            add(key, title, finding, shown(key, tables[key], title, folded=True))
+            further = [(name, rows_are) for name, rows_are in BESIDE.get(key, ()) if len(tables[name])]
+            more = [shown(name, tables[name], rows_are, folded=True) for name, rows_are in further]
+            add(key, title, finding, shown(key, tables[key], title, folded=True), *more)
     if "splits" in tables and len(tables["splits"]):
         add("splits", "Random splits", _splits(tables), shown("splits", tables["splits"], "Over random splits"))
     if "shares" in tables and len(tables["shares"]):
         parts = [shown("shares", tables["shares"], "Accuracy by share of the training images", folded=True)]
         parts += [shown("lead", tables["lead"], "Lead of the ViTs over the ResNets")] if len(tables["lead"]) else []
         add("shares", "How much data", _shares(tables["shares"], tables["lead"]), *parts)
+    for key, title, finding in _of_figures(sweep, tables, summary):
+        add(key, title, finding)
     if "claims" in tables:
         beside = (
             [shown("study", tables["study"], "The study's Tables 2 and 3, and these data", folded=True)]
@@ -134,6 +142,58 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
         claims = _short(shown("claims", tables["claims"], HEADING))
         add("claims", HEADING, _claims(tables["claims"]), claims, *beside)
     return found
+
+
+def _shown(
+    under: Mapping[str, str],
+    name: str,
+    table: pd.DataFrame,
+    title: str,
+    *,
+    folded: bool = False,
+    metric: str | None = None,
+) -> Shown:
+    """Return a table of `all_tables` in words, as much of it as the page shows, with its caption of those `under`."""
+    words = readable(name, table.head(MOST_ROWS)).drop(columns=["metric", "family"], errors="ignore")
+    return Shown(
+        name=name,
+        title=title,
+        head=list(words.columns),
+        rows=words.to_numpy().tolist(),
+        caption=under[name],
+        folded=folded,
+        left_out=max(0, len(table) - MOST_ROWS),
+        whose=whose(table.head(MOST_ROWS)),
+        metric=metric,
+    )
+
+
+def _grid(summary: pd.DataFrame, caption: str) -> Shown:
+    head, rows = grid_in_words(summary)
+    of_models = [{"data-model": row[0]} for row in rows]
+    return Shown(name="summary", title=GRID, head=head, rows=rows, caption=caption, folded=True, whose=of_models)
+
+
+def _mistakes(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, str, str, str, str]]:
+    """Yield table, key, title, what its rows are, and finding of the two sections on what was taken for what."""
+    if not len(tables["confusion"]):
+        return
+    yield "confused_pairs", "confusion", "Confusion", "Pairs of classes", most_confused(tables["confused_pairs"])
+    told = how_many_misread(tables["misread"], int(sweep.class_counts["test"].sum()))
+    yield "misread", "misread", "Most often misread", "Images misread by any model", told
+
+
+def _of_figures(
+    sweep: Sweep, tables: Mapping[str, pd.DataFrame], summary: pd.DataFrame
+) -> Iterator[tuple[str, str, str]]:
+    """Yield key, title and finding of the sections whose tables the page's template writes itself."""
+    if len(tables["confusion"]):
+        yield "classes", "By class", best_and_worst_class(tables["per_class"])
+    if finding := of_curves(sweep):
+        yield "curves", "Training curves", finding
+    if "efficiency" in tables and len(tables["confusion"]):
+        yield "efficiency", "Efficiency", on_the_fronts(summary, tables["efficiency"])
+    yield "data", "Data", of_data(sweep)
 
 
 def _short(claims: Shown) -> Shown:
@@ -172,9 +232,6 @@ def _differences(pairs: pd.DataFrame, effects: pd.DataFrame) -> str:
     for effect, over in (("strategy", "models"), ("model", "strategies")):
         if len(family := effects[effects["effect"] == effect]):
             found.append(f"Over the {over} compared, {_orders(family)}.")
-    interaction = effects[effects["effect"] == "interaction"]
-    if len(interaction):
-        found.append(f"Whether what a strategy brings depends on the model {_depends(interaction)}.")
     if not len(effects):
         found.append(
             "No effects of models and strategies: they take two of one of them, and results on enough common seeds of "
@@ -208,18 +265,6 @@ def _orders(family: pd.DataFrame) -> str:
     ]
     rest = "" if sum(map(len, worse.values())) == len(family) else "; the rest is undecided"
     return "; ".join(told) + rest
-
-
-def _depends(interaction: pd.DataFrame) -> str:
-    decided = interaction[interaction["verdict"] != UNDECIDED]
-    if not interaction["p"].notna().any():
-        return "is not tested"
-    if not len(decided):
-        return "is undecided"
-    names = (decided["a"] + "/" + decided["b"]).tolist()
-    return (
-        f"is decided, it does: {listed(names)} {'is' if len(names) == 1 else 'are'} not what the two say by themselves"
-    )
 
 
 def _how_many(decided: int, of: int) -> str:

@@ -14,8 +14,11 @@ from sweep.claims import claims
 from sweep.frames import Configuration, Sweep, TestOutcomes
 from sweep.matrices import paired
 from sweep.report.conditions import lead, of_shares, of_splits, shares, splits
+from sweep.report.confusions import confused_pairs
 from sweep.report.differences import comparisons, effects, power, ranking
 from sweep.report.gains import gains
+from sweep.report.misread import misread
+from sweep.report.reliability import reliability, risk_coverage
 from sweep.report.spread import calibration, ensembles, variance, within
 from sweep.report.study import study
 from sweep.report.views import views
@@ -78,11 +81,13 @@ def all_tables(sweep: Sweep) -> dict[str, pd.DataFrame]:
     test images none of those.
     """
     matrices = paired(sweep)
-    here = summary(sweep)
+    here, confusions = summary(sweep), confusion(sweep)
     tables = {
         "summary": _of_every_condition(sweep, here),
         "per_class": per_class(sweep),
-        "confusion": confusion(sweep),
+        "confusion": confusions,
+        "confused_pairs": confused_pairs(confusions),
+        "misread": misread(sweep),
         "comparisons": comparisons(matrices),
         "ranking": ranking(sweep, matrices),
         "effects": effects(matrices),
@@ -98,6 +103,7 @@ def all_tables(sweep: Sweep) -> dict[str, pd.DataFrame]:
         tables["gains"] = over_the_probe
     if any(each.has_probabilities for each in sweep.configurations):
         tables |= {"calibration": calibration(sweep), "ensembles": ensembles(sweep)}
+        tables |= {"reliability": reliability(sweep), "risk_coverage": risk_coverage(sweep)}
     altered = views(sweep)
     if len(altered):
         tables["views"] = altered

@@ -293,26 +293,35 @@ def brier_values(log_p: Floats, labels: npt.ArrayLike) -> Floats:
     return np.asarray(np.sum((np.exp(log_p) - truth) ** 2, axis=-1))
 
 
-def calibration_values(confidence: npt.ArrayLike, correct: npt.ArrayLike) -> Floats:
-    """Return a (seeds, images) matrix whose mean is the debiased squared calibration error of each seed.
+def equal_mass_bins(confidence: npt.ArrayLike) -> npt.NDArray[np.intp]:
+    """Return each image's bin by its confidence, (seeds, images) numbers from 0, seed by seed.
 
-    `confidence` (top probability) and `correct` are (seeds, images). Per seed: min(15, N // 4) bins of equal mass,
-    the image of rank r in bin r·b // N, ties in their order; in a bin d = confidence − correct has mean m, variance
-    s² and n images, and m² − s²/n is the debiased square (Kumar, Liang and Ma 2019); an image's value adds its
-    influence 2 m (d − m). Raises ValueError below 8 images.
+    min(15, N // 4) bins of equal mass, the image of rank r in bin r·b // N, ties in their order. Raises ValueError
+    below 8 images.
     """
     sure = np.asarray(confidence, dtype=np.float64)
-    gap = sure - np.asarray(correct, dtype=np.float64)
-    n_images = gap.shape[1]
+    n_images = sure.shape[1]
     if n_images < SMALLEST_CALIBRATION_SET:
         raise ValueError(f"calibration needs at least {SMALLEST_CALIBRATION_SET} test images")
     n_bins = min(CALIBRATION_BINS, n_images // 4)
-    of_rank = np.arange(n_images) * n_bins // n_images
-    counts = np.bincount(of_rank)
+    bins = np.empty(sure.shape, dtype=np.intp)
+    np.put_along_axis(bins, np.argsort(sure, axis=1, kind="stable"), np.arange(n_images) * n_bins // n_images, axis=1)
+    return bins
+
+
+def calibration_values(confidence: npt.ArrayLike, correct: npt.ArrayLike) -> Floats:
+    """Return a (seeds, images) matrix whose mean is the debiased squared calibration error of each seed.
+
+    `confidence` (top probability) and `correct` are (seeds, images). In each of a seed's `equal_mass_bins`
+    d = confidence − correct has mean m, variance s² and n images, and m² − s²/n is the debiased square (Kumar, Liang
+    and Ma 2019); an image's value adds its influence 2 m (d − m). Raises ValueError below 8 images.
+    """
+    sure = np.asarray(confidence, dtype=np.float64)
+    gap = sure - np.asarray(correct, dtype=np.float64)
+    of_images = equal_mass_bins(sure)
+    counts = np.bincount(of_images[0])
     values = np.empty_like(gap)
-    for row, (certainty, d) in enumerate(zip(sure, gap, strict=True)):
-        bins = np.empty(n_images, dtype=np.intp)
-        bins[np.argsort(certainty, kind="stable")] = of_rank
+    for row, (bins, d) in enumerate(zip(of_images, gap, strict=True)):
         mean = np.bincount(bins, weights=d) / counts
         away = d - mean[bins]
         variance = np.bincount(bins, weights=away**2) / (counts - 1)

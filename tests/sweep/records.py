@@ -1,8 +1,9 @@
 """Planted sweeps: folders of records with known outcomes, written in a blink and without training anything."""
 
 import hashlib
+import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from animefer_core.config import RANDOM_WEIGHTS, Arm, Streams, TrialConfig
 from animefer_core.data.catalog import BadImage, Catalog, CatalogImage, Duplicates
@@ -53,6 +55,8 @@ class Plan:
     """Whether trials shared their device."""
     copies: bool = False
     """Whether the first two test images of every class are the same file."""
+    file: Callable[[str], bytes] | None = None
+    """What the file of an image holds, by its path; None where no test reads it. The files are the test's to write."""
     error: Mapping[str, str] | None = None
     """type, message and traceback of the failed trials."""
     folds: int | None = None
@@ -119,6 +123,37 @@ def plant(folder: Path, plan: Plan | None = None) -> Path:
     return folder
 
 
+def picture(path: str) -> bytes:
+    """Return a small PNG that no other path has."""
+    rng = np.random.default_rng(list(path.encode()))
+    stream = io.BytesIO()
+    Image.fromarray(rng.integers(0, 255, (12, 20, 3), dtype=np.uint8)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def plant_with_images(
+    folder: Path,
+    plan: Plan | None = None,
+    *,
+    data: str | None = "demo",
+    images: Path | None = None,
+    file: Callable[[str], bytes] = picture,
+) -> Path:
+    """Plant a sweep whose images are files in `images`, its own folder of drawn faces where that is not given.
+
+    `data` is the folder that its last call names.
+    """
+    plant(folder, replace(plan or Plan(), file=file))
+    for entry in json.loads((folder / "split.json").read_text(encoding="utf-8"))["images"]:
+        path = (images or folder / "faces") / entry["path"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file(entry["path"]))
+    sweep = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
+    sweep["calls"][-1]["settings"]["data"] = data
+    (folder / "sweep.json").write_text(json.dumps(sweep, indent=1, ensure_ascii=False), encoding="utf-8")
+    return folder
+
+
 def _ordinary(plan: Plan, divisions: Sequence[Division]) -> Iterator[TrialConfig]:
     for division in divisions:
         for model, strategy, seed, split in product(plan.models, plan.strategies, plan.seeds, division.splits):
@@ -150,6 +185,8 @@ def _images(plan: Plan) -> tuple[tuple[CatalogImage, ...], tuple[str, ...]]:
 
 
 def _sha256(plan: Plan, path: str) -> str:
+    if plan.file is not None:
+        return hashlib.sha256(plan.file(path)).hexdigest()
     content = path.replace("test_1.", "test_0.") if plan.copies else path
     return hashlib.sha256(content.encode()).hexdigest()
 
@@ -364,4 +401,4 @@ def _write_plan(folder: Path, plan: Plan, catalog: Catalog, configs: Sequence[Tr
     (folder / "sweep.json").write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
-__all__ = ["EMOTIONS", "RANDOM_WEIGHTS", "Plan", "metrics", "one_split", "plant"]
+__all__ = ["EMOTIONS", "RANDOM_WEIGHTS", "Plan", "metrics", "one_split", "picture", "plant", "plant_with_images"]

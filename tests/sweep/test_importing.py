@@ -350,13 +350,13 @@ def test_true_classes_of_probability_zero_are_counted_in_a_note(folder, sweep):
 def test_without_validation_images_no_configuration_is_put_first(tmp_path):
     out = imported(digits()[digits()["part"] == "test"], tmp_path)
     text = words(write_report(out))
-    assert "No configuration is put first: that choice needs validation images" in text
+    assert "No configuration is put first. That choice needs validation images" in text
     assert "Validation accuracy" not in text
 
 
 def test_a_single_configuration_needs_no_validation_images(tmp_path):
     table = digits()[(digits()["part"] == "test") & (digits()["model"] == "extra")]
-    assert "On the test images extra/5_trees scores" in words(write_report(imported(table, tmp_path)))
+    assert "extra/5_trees scores" in words(write_report(imported(table, tmp_path)))
 
 
 @pytest.mark.parametrize("group", ["all of them", None])

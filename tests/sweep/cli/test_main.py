@@ -22,7 +22,7 @@ from sweep.cli.main import app
 from sweep.frames import read_sweep
 from sweep.report.compare import compare
 from sweep.settings import PRESETS, Settings
-from tests.sweep.records import Plan, plant
+from tests.sweep.records import Plan, plant, plant_with_images
 
 OPTIONS = {
     "sweep": """address allow-duplicates checkpoint-minutes config data deterministic device dry-run epochs extra-views
@@ -40,7 +40,7 @@ OPTIONS = {
         fit folds frozen-norm gpu-share image-size models no-extra-views no-pretrained normalisation out
         per-class precision preset pretrained save-models seeds skip-bad splits storage strategies test-share
         threads train-fraction trial-timeout validation-share vary weights-dir""",
-    "report": "anonymous format price-per-hour",
+    "report": "anonymous format no-images price-per-hour",
     "status": "",
     "submit": "address wait",
     "import": "out",
@@ -304,6 +304,13 @@ def test_report_and_status_refuse_a_folder_that_is_no_sweeps(tmp_path):
         result = animefer(command, tmp_path)
         assert result.returncode == 2
         assert "sweep.json" in result.stderr
+
+
+def test_a_report_without_images_is_asked_for_by_name(tmp_path):
+    folder = plant_with_images(tmp_path)
+    for options, pictures in ([], True), (["--no-images"], False):
+        assert animefer("report", folder, *options).returncode == 0
+        assert ("<img" in (folder / "report.html").read_text(encoding="utf-8")) == pictures
 
 
 def test_predictions_made_elsewhere_get_tables_and_a_report(tmp_path):

@@ -63,6 +63,23 @@ def test_confusion_matrices_are_shares_of_the_true_class(sweep):
     assert np.sum(drawing.figure.data[0].z, axis=1) == pytest.approx([100, 100, 100])
 
 
+def test_cells_of_a_confusion_matrix_tell_share_spread_and_count(sweep):
+    table = all_tables(sweep)["confusion"]
+    heat = figures.confusion_matrices(sweep, table)[0].figure.data[0]
+    row = table.to_dict("records")[1]
+    assert heat.hovertext[0][1] == (
+        f"true a<br>predicted b<br>{100 * row['share_mean']:.1f} % (SD {100 * row['share_sd']:.1f}), "
+        f"{row['count_mean']:.1f} images"
+    )
+
+
+def test_of_many_classes_only_cells_with_images_have_words(tmp_path):
+    plan = Plan(models=("resnet18",), seeds=(1,), classes=[f"{number:02}" for number in range(20)], per_class=(1, 1, 2))
+    heat = figures.confusion_matrices(sweep := read_sweep(plant(tmp_path, plan)), all_tables(sweep)["confusion"])[0]
+    words, shares = np.array(heat.figure.data[0].hovertext), np.array(heat.figure.data[0].z)
+    assert ((words != "") == (shares > 0)).all()
+
+
 @pytest.mark.parametrize("metric", ["validation-accuracy", "validation-loss", "train-loss"])
 def test_every_model_has_its_curves(sweep, metric):
     names = {f"figure-curve-{number}-{metric}" for number in range(2)}
@@ -128,10 +145,21 @@ def test_nothing_was_measured_where_nothing_completed(tmp_path):
     assert figures.measured_on(read_sweep(plant(tmp_path, plan))) == ""
 
 
-def test_accuracy_by_time_has_a_mark_a_configuration(sweep):
-    tables = all_tables(sweep)
-    drawing = figures.accuracy_by_time(sweep, tables["summary"], tables["efficiency"])
-    assert sum(len(trace.x) for trace in drawing.figure.data) == 4
+def test_a_seeds_mark_tells_seed_value_and_trial(sweep):
+    drawing = figures.results(sweep, all_tables(sweep)["summary"])[0]
+    told = {text for trace in drawing.figure.data if trace.marker.size == 6 for text in trace.hovertext}
+    assert told == {
+        f"{r.model}/{r.strategy}<br>seed {r.seed}: {100 * r.test['accuracy']:.1f} %<br>trial {r.trial_id}"
+        for r in sweep.completed
+    }
+
+
+def test_a_means_mark_tells_its_seeds_and_both_intervals(sweep):
+    drawing = figures.results(sweep, all_tables(sweep)["summary"])[0]
+    marks = next(trace for trace in drawing.figure.data if trace.name == "full" and trace.marker.size == 11)
+    assert "3 of 3 seeds<br>seed interval" in marks.hovertext[0]
+    assert "<br>total interval" in marks.hovertext[0]
+    assert "1 of 3 seeds<br>total interval" in marks.hovertext[1]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from sweep.report.page import _galleries, json_data
 from sweep.report.tables import all_tables
 from tests.sweep.records import Plan, plant
 
-OF_NO_CONFIGURATION = {"claims"}
+OF_NO_CONFIGURATION = {"claims", "confused_pairs", "misread"}
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +69,13 @@ def is_told(drawing) -> bool:
     """Whether every mark of a figure says of which model and which strategy it is, some way or other."""
     whole = drawing.model is not None and drawing.strategy is not None
     places = [*drawing.rows, *drawing.columns]
-    by_place = any(place.model and place.strategy for place in places)
+    by_place = all(any(getattr(place, name) for place in places) for name in ("model", "strategy"))
     told = {name for name in ("model", "strategy") if getattr(drawing, name)}
     by_trace = all(
         trace.customdata is not None or {*told, *(trace.meta or {})} >= {"model", "strategy"}
         for trace in drawing.figure.data
+        # A line to read others by tells nothing of itself.
+        if trace.hoverinfo != "skip"
     )
     return whole or by_place or by_trace
 

@@ -103,7 +103,7 @@ def test_chance_and_majority_class_are_told(page):
 
 
 def test_every_figures_data_is_json(page):
-    assert len([json.loads(text) for _, text in BLOCK.findall(page)]) == 4 + 3 + 1 + 4 + 1 + 6 + 1 + 5
+    assert len([json.loads(text) for _, text in BLOCK.findall(page)]) == 4 + 1 + 2 + 3 + 1 + 4 + 4 + 1 + 6 + 3 + 5
 
 
 def test_numbers_in_figures_have_six_digits():

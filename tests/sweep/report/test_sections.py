@@ -12,7 +12,10 @@ from sweep.report.sections import MOST_ROWS, Shown, sections
 from sweep.report.tables import all_tables
 from tests.sweep.records import Plan, plant
 
-ALL = ["ranking", "differences", "power", "gains", "calibration", "ensembles", "variance", "views", "claims"]
+ALL = [
+    *("ranking", "architecture", "differences", "power", "gains", "confusion", "misread"),
+    *("calibration", "ensembles", "variance", "views", "classes", "curves", "efficiency", "data", "claims"),
+]
 MODELS = ("resnet18", "resnet50", "vit_b_16", "vit_s_16")
 STRATEGIES = ("linear_probe", "partial", "full", "progressive")
 
@@ -122,6 +125,10 @@ def test_claims_are_counted_under_their_heading_with_the_caution(study, found):
     assert len(claims.tables[0].rows) == 20
 
 
+def test_every_section_opens_with_a_finding(found):
+    assert {key: section.finding for key, section in found.items() if not section.finding.endswith(".")} == {}
+
+
 def test_every_table_has_its_caption(study, found):
     under = captions(*study)
     for section in found.values():
@@ -139,7 +146,7 @@ def test_long_tables_say_how_much_is_left_out(tmp_path):
 def test_one_seed_has_no_section_that_needs_two(tmp_path):
     sweep, tables = read(tmp_path, seeds=(1,))
     found = [section.key for section in sections(sweep, tables)]
-    assert found == ["differences", "gains", "calibration", "views", "claims"]
+    assert found == [name for name in ALL if name not in ("ranking", "power", "ensembles", "variance")]
     assert (
         "Nothing is tested: that takes two configurations with two seeds in common."
         in captions(sweep, tables)["comparisons"]
@@ -148,14 +155,14 @@ def test_one_seed_has_no_section_that_needs_two(tmp_path):
 
 def test_one_configuration_is_compared_with_nothing(tmp_path):
     sweep, tables = read(tmp_path, models=("resnet18",), strategies=("full",))
-    expected = ["calibration", "ensembles", "variance", "views", "claims"]
-    assert [section.key for section in sections(sweep, tables)] == expected
+    left_out = ("ranking", "architecture", "differences", "power", "gains")
+    assert [section.key for section in sections(sweep, tables)] == [name for name in ALL if name not in left_out]
 
 
 def test_without_results_there_is_nothing_to_find(tmp_path):
     plan = {"models": ("resnet18",), "strategies": ("full",), "seeds": (1,), "missing": [("resnet18", "full", 1)]}
     sweep, tables = read(tmp_path, **plan)
-    assert [section.key for section in sections(sweep, tables)] == ["claims"]
+    assert [section.key for section in sections(sweep, tables)] == ["data", "claims"]
 
 
 def test_what_left_the_families_is_not_ranked(tmp_path):
@@ -175,7 +182,7 @@ def test_the_caption_names_the_correction(tmp_path, plan, method):
 def test_pairs_that_were_not_tested_are_no_undecided_ones(tmp_path):
     missing = [("resnet18", "full", seed) for seed in (1, 2, 3)]
     sweep, tables = read(tmp_path, seeds=(42, 1, 2, 3, 4), missing=missing)
-    finding = sections(sweep, tables)[1].finding
+    finding = next(section.finding for section in sections(sweep, tables) if section.key == "differences")
     assert (
         "No effects of models and strategies: they take two of one of them, and results on enough common seeds"
         in finding

@@ -15,6 +15,7 @@ from sweep.statistics import (
     calibration_interval,
     calibration_values,
     class_f1_values,
+    equal_mass_bins,
     f1_values,
     group_values,
     log_probabilities,
@@ -323,6 +324,22 @@ def test_calibrations_limits_are_roots_of_the_squares_by_groups():
     found = calibration_interval(confidence, correct, groups=groups)
     assert squared.low > 0
     assert (found.low**2, found.high**2) == pytest.approx((squared.low, squared.high))
+
+
+@pytest.mark.parametrize("n_images", [8, 61, 450])
+def test_bins_hold_equally_many_images_from_the_least_sure_up(n_images):
+    confidence = np.random.default_rng(n_images).random((3, n_images))
+    bins = equal_mass_bins(confidence)
+    for sure, of_image in zip(confidence, bins, strict=True):
+        sizes = np.bincount(of_image)
+        assert len(sizes) == min(15, n_images // 4)
+        assert sizes.max() - sizes.min() <= 1
+        assert (np.diff(of_image[np.argsort(sure)]) >= 0).all()
+
+
+def test_too_few_images_have_no_bins():
+    with pytest.raises(ValueError, match="at least 8"):
+        equal_mass_bins(np.full((2, 7), 0.5))
 
 
 def test_mean_of_calibration_values_is_the_debiased_square():

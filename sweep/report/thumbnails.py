@@ -1,0 +1,181 @@
+"""The misread test images themselves, small enough to stand in the page: read only where they are as they were.
+
+    sweep.json's last data folder ─▶ file, its SHA-256 as in split.json ─▶ the square the models saw ─▶ data: URI
+
+Each carries as what the models read it, so that the page can show those of one cell of a confusion matrix.
+"""
+
+import base64
+import hashlib
+import io
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from animefer_core.data.pixels import BadImageError, decode
+from sweep.frames import Sweep
+from sweep.report.misread import Readings, readings
+from sweep.report.words import count
+
+SIDE = 96
+"""In pixels."""
+BUDGET = 450_000
+"""Bytes of all thumbnails of a page together: with them, that of 80 trials stays under 4 MB."""
+WORST = 24
+"""Images that the page shows before a pair is chosen."""
+OF_EACH_PAIR = 3
+"""Images that each pair of classes has before further ones of any pair."""
+QUALITY = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Face:
+    """One misread image."""
+
+    image: str
+    """Its path in split.json."""
+    true: int
+    """Class number."""
+    share: float
+    """Of the models that misread it."""
+    read_as: dict[int, float]
+    """Wrong class number -> share of the models that read it so, the largest first."""
+    uri: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Images of one class that some models read as another one."""
+
+    true: int
+    predicted: int
+    shown: int
+    """Of them on the page."""
+    of: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faces:
+    """What the page shows of the misread images, and says of them."""
+
+    shown: Sequence[Face] = ()
+    """The worst first."""
+    told: str
+    pairs: Sequence[Pair] = ()
+
+
+def faces(sweep: Sweep, directory: Path) -> Faces:
+    """Return the thumbnails of the images misread most often, as many as `BUDGET` allows; `directory` is the sweep's.
+
+    The worst come first, then the worst of each pair of classes, then the rest. A file that is not there, or not the
+    one that was tested, is left out and counted.
+    """
+    found = readings(sweep)
+    rows = [] if found is None else _in_order(found)
+    if found is None or not rows:
+        return Faces(told="There is no misread image to show.")
+    root = data_folder(sweep, directory)
+    if root is None:
+        return Faces(told="The images are not at hand where this page was written, so that none is shown.")
+    shown: dict[int, Face] = {}
+    lacking = spent = tried = 0
+    for row in rows:
+        tried += 1
+        uri = _thumbnail(sweep, root, int(found.images[row]))
+        if uri is None:
+            lacking += 1
+            continue
+        if spent + len(uri) > BUDGET:
+            tried -= 1
+            break
+        spent += len(uri)
+        shown[row] = _face(sweep, found, row, uri)
+    return Faces(
+        shown=[shown[row] for row in _worst_first(found) if row in shown],
+        told=_told(len(shown), len(rows), lacking, everything=tried == len(rows)),
+        pairs=list(_pairs(found, list(shown))),
+    )
+
+
+def data_folder(sweep: Sweep, directory: Path) -> Path | None:
+    """Return the folder of images that the sweep's last call named, if it is there; drawn faces lie in `directory`."""
+    named = next((call["settings"].get("data") for call in reversed(sweep.calls) if call.get("settings")), None)
+    if not isinstance(named, str) or not named:
+        return None
+    folder = directory / "faces" if named == "demo" else Path(named)
+    return folder if folder.is_dir() else None
+
+
+def _worst_first(found: Readings) -> list[int]:
+    wrong = found.wrong.sum(axis=1)
+    order = np.lexsort((found.images, -found.always, -wrong))
+    return [int(row) for row in order if wrong[row]]
+
+
+def _in_order(found: Readings) -> list[int]:
+    """Return the rows of the misread images in the order in which they are given room."""
+    worst = _worst_first(found)
+    predicted = found.wrong.argmax(axis=1)
+    of_pair: Counter[tuple[int, int]] = Counter()
+    early, late = worst[:WORST], list[int]()
+    for row in worst[WORST:]:
+        pair = (int(found.labels[row]), int(predicted[row]))
+        of_pair[pair] += 1
+        (early if of_pair[pair] <= OF_EACH_PAIR else late).append(row)
+    return early + late
+
+
+def _thumbnail(sweep: Sweep, root: Path, row: int) -> str | None:
+    """Return an image of split.json as a data: URI of the square that models saw; None where it is not the same."""
+    image = sweep.split_file.images[row]
+    path = root / image.path
+    try:
+        content = path.read_bytes() if path.is_file() else b""
+        if hashlib.sha256(content).hexdigest() != image.sha256:
+            return None
+        pixels = decode(content, SIDE, sweep.fingerprint.get("fit", "crop"))
+    except (OSError, BadImageError):
+        return None
+    stream = io.BytesIO()
+    Image.fromarray(pixels.transpose(1, 2, 0)).save(stream, "WEBP", quality=QUALITY, method=6)
+    return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def _face(sweep: Sweep, found: Readings, row: int, uri: str) -> Face:
+    wrong = found.counts[row].copy()
+    wrong[found.labels[row]] = 0
+    order = [int(number) for number in np.argsort(-wrong, kind="stable") if wrong[number]]
+    return Face(
+        image=sweep.split_file.images[int(found.images[row])].path,
+        true=int(found.labels[row]),
+        share=float(wrong.sum() / found.n_models),
+        read_as={number: round(float(wrong[number] / found.n_models), 4) for number in order},
+        uri=uri,
+    )
+
+
+def _pairs(found: Readings, shown: Sequence[int]) -> Iterator[Pair]:
+    """Yield every pair of classes of which an image is shown, by class numbers."""
+    here = np.zeros(len(found.labels), dtype=bool)
+    here[list(shown)] = True
+    n_classes = found.wrong.shape[1]
+    wrong = found.wrong > 0
+    for true, predicted in itertools.product(range(n_classes), repeat=2):
+        of = wrong[:, predicted] & (found.labels == true)
+        if (of & here).any():
+            yield Pair(true=true, predicted=predicted, shown=int((of & here).sum()), of=int(of.sum()))
+
+
+def _told(shown: int, misread: int, lacking: int, *, everything: bool) -> str:
+    if not shown:
+        return "The images are not at hand where this page was written, or have changed since, so that none is shown."
+    of = "All" if shown == misread else f"{shown:,} of the"
+    told = f"{of} {count(misread, 'misread image')} {'is' if shown == 1 else 'are'} in this page"
+    why = [f"{lacking:,} {'is' if lacking == 1 else 'are'} not at hand or changed since"] if lacking else []
+    why += [] if everything else [f"the room of {BUDGET / 1e6:g} MB is used up"]
+    return f"{told}{': ' + ', and '.join(why) if why else ''}."
