@@ -19,7 +19,6 @@ from typing import Any, Protocol
 
 from animefer_core.errors import InputError
 from animefer_core.training.checkpoint import (
-    Checkpoints,
     EpochState,
     NoCheckpoints,
     TimedCheckpoints,
@@ -71,7 +70,7 @@ class Place:
     minutes: float
     """Least age of a trial's last checkpoint when the next is written; 0: every epoch."""
 
-    def of(self, trial_id: str) -> Checkpoints:
+    def of(self, trial_id: str) -> TimedCheckpoints | NoCheckpoints:
         """Return what a trial goes on from and offers its epochs to."""
         if self.where is None:
             return NoCheckpoints()

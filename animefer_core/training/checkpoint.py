@@ -96,10 +96,6 @@ def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
 class Checkpoints(Protocol):
     """Where a trial's last epoch is kept, if anywhere."""
 
-    @property
-    def hurried(self) -> bool:
-        """Whether the last epoch was to be kept whatever its age."""
-
     def load(self) -> EpochState | None:
         """Return the state to go on from, or None to begin anew."""
 
@@ -166,11 +162,6 @@ class UnderConditions:
     def __init__(self, checkpoints: Checkpoints, conditions: Mapping[str, Any]) -> None:
         self._checkpoints = checkpoints
         self._conditions = conditions
-
-    @property
-    def hurried(self) -> bool:
-        """Whether the last epoch was to be kept whatever its age."""
-        return self._checkpoints.hurried
 
     def load(self) -> EpochState | None:
         """Return the state that was kept, or None where it is another trial's, machine's or version's."""

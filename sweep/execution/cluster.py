@@ -160,12 +160,13 @@ def alive() -> list[dict[str, Any]]:
 
 
 def _machines(address: str, *, on_cards: bool) -> Iterator[Node]:
-    found = [node for node in alive() if node["Resources"].get("CPU", 0) >= 1]
+    everything = alive()
+    found = [node for node in everything if node["Resources"].get("CPU", 0) >= 1]
     if not found:
         raise InputError(
             f"--address {address}: no machine there has a CPU for trials; add one by `ray start --address=...`."
         )
-    for node in alive():
+    for node in everything:
         if on_cards and node not in found and node["Resources"].get("GPU", 0):
             raise InputError(
                 f"--address {address}: {node['NodeManagerAddress']} has GPUs but no CPU for trials; start its Ray with "

@@ -17,12 +17,13 @@ import tomli_w
 from animefer_core.data.catalog import BadImage, CatalogImage
 from animefer_core.record import TrialRecord
 from sweep.frames import SetAside, Sweep
+from sweep.settings import AUTO, DEMO, LOCAL
 
 NAME = "A sweep"
 """In place of the folder's own name."""
 PLACES = ("data", "out", "config", "weights_dir", "storage", "address")
 """Settings whose values are places."""
-KEPT = ("demo", "local", "auto")
+KEPT = (DEMO, LOCAL, AUTO)
 """Values of them that name no place."""
 OF_CALLS = ("at", "command", "file_sha256", "host", "settings", "trials")
 """What a call keeps."""

@@ -241,6 +241,11 @@ def ranking(sweep: Sweep, matrices: Matrices | None) -> pd.DataFrame:
     return table.astype({"in_best_set": "boolean", "rank_low": "Int64", "rank_high": "Int64"})
 
 
+def may_be_best(ranking: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the ranking whose configurations stay in the set of the best."""
+    return ranking[ranking["in_best_set"].fillna(value=False).astype(bool)]
+
+
 def power(matrices: Matrices | None) -> pd.DataFrame:
     """Return one row a pair: the components of its accuracy difference's variance, and what would decide it.
 

@@ -8,6 +8,7 @@ import pandas as pd
 from animefer_core.record import write_atomically
 from sweep.frames import Sweep
 from sweep.report.captions import captions
+from sweep.report.differences import may_be_best
 from sweep.report.latex import BOLD, latex
 from sweep.report.readable import for_paper, readable
 from sweep.report.words import count
@@ -60,7 +61,7 @@ def _words(name: str, table: pd.DataFrame) -> pd.DataFrame:
 
 def _may_be_best(table: pd.DataFrame, ranking: pd.DataFrame) -> list[bool]:
     """Return which rows are of a configuration that may be the best; those of other splits and shares are not."""
-    may = ranking[ranking["in_best_set"].fillna(False).astype(bool)]
+    may = may_be_best(ranking)
     best = set(zip(may["model"], may["strategy"], strict=True))
     names = list(zip(table["model"], table["strategy"], strict=True))
     return [name in best and place < len(ranking) for place, name in enumerate(names)]

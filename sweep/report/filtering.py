@@ -49,10 +49,11 @@ def configurations(pairs: Sequence[tuple[str, str]]) -> list[Place]:
 
 def whose(table: pd.DataFrame) -> list[Attributes]:
     """Return for every row of a table of `all_tables` the HTML attributes that say whose it is."""
-    return [_row_attributes(row) for row in table.to_dict("records")]
+    return [attributes(row) for row in table.to_dict("records")]
 
 
-def _row_attributes(row: Mapping[Any, Any]) -> Attributes:
+def attributes(row: Mapping[Any, Any]) -> Attributes:
+    """Return those of one row."""
     if effect := row.get("effect"):
         # The rows of effects name two models, two strategies, or one of each.
         named = {

@@ -4,12 +4,14 @@ A reader who stops here has the answer. Every sentence is made from the tables, 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from sweep.frames import ORDINARY_ARM, Configuration, Sweep
+from sweep.report.differences import may_be_best
+from sweep.report.pairs import tested
 from sweep.report.words import count, listed, number, total_range
 from sweep.verdicts import UNDECIDED
 
@@ -52,15 +54,15 @@ class FirstScreen:
     """The answer, in a sentence."""
     sentences: Sequence[str] = ()
     """How sure it is, and what would decide the rest."""
-    choices: Sequence[Choice] = field(default=())
+    choices: Sequence[Choice] = ()
     """Most accurate, best for its training time, best calibrated: what of these there is."""
 
 
 def first_screen(sweep: Sweep, tables: Tables, hardware: Sequence[str]) -> FirstScreen:
     """Return what the first screen says; `tables` are those of `all_tables`, the summary cut to this condition."""
     parts = sweep.class_counts.sum()
-    verdict, sentences = _answer(sweep, tables)
     best = _best(tables["summary"])
+    verdict, sentences = _answer(sweep, tables, best)
     return FirstScreen(
         completed=int((sweep.trials["status"] == "completed").sum()),
         planned=len(sweep.trials),
@@ -84,10 +86,10 @@ def _best(summary: pd.DataFrame) -> Row | None:
     return max(judged, key=lambda row: row["validation_accuracy_mean"], default=None)
 
 
-def _answer(sweep: Sweep, tables: Tables) -> tuple[str, list[str]]:
+def _answer(sweep: Sweep, tables: Tables, best: Row | None) -> tuple[str, list[str]]:
     """Return the verdict, and the sentences that bound it."""
-    ranking, best = tables["ranking"], _best(tables["summary"])
-    may = _names(ranking[ranking["in_best_set"].fillna(value=False).astype(bool)])
+    ranking = tables["ranking"]
+    may = _names(may_be_best(ranking))
     if not any(each.records for each in sweep.configurations):
         return "No trial has completed yet, so there is nothing to compare.", [
             "What was planned, and what failed, stands below."
@@ -123,7 +125,7 @@ def _answer(sweep: Sweep, tables: Tables) -> tuple[str, list[str]]:
         verdict = f"{name} is best on validation, and by the test images better than {_all_of(len(compared) - 1)}."
         return verdict, [chosen, f"{_no_other(ranking, sweep)}.", *rest]
     decides = _what_decides(name, others, tables["power"])
-    if len(may) == len(compared) and not _decided_pairs(tables["comparisons"]):
+    if len(may) == len(compared) and (tested(tables["comparisons"])["verdict"] == UNDECIDED).all():
         verdict = f"Nothing is decided: any of the {_spelled(len(compared))} configurations may be the best."
         return verdict, [f"{name} is best on validation. {chosen}", *decides, *rest]
     verdict = f"{name} is best on validation; {_others(len(others))} may be as good."
@@ -201,8 +203,7 @@ def _what_decides(best: str, others: Sequence[str], power: pd.DataFrame) -> list
 
 def _choices(best: Row, tables: Tables) -> list[Choice]:
     """Return the configuration for each purpose, of those purposes that the tables know something of."""
-    ranking, summary = tables["ranking"], tables["summary"]
-    may = _names(ranking[ranking["in_best_set"].fillna(value=False).astype(bool)])
+    summary, may = tables["summary"], _names(may_be_best(tables["ranking"]))
     rows = {_name(row): row for row in summary.to_dict("records")}
     chosen_by = "chosen on validation"
     if may and _name(best) not in may:
@@ -236,11 +237,6 @@ def _condition(sweep: Sweep) -> str:
     if sweep.others:
         told.append(f"also in this folder: {'; '.join(each.condition for each in sweep.others)}")
     return "; ".join(told)
-
-
-def _decided_pairs(comparisons: pd.DataFrame) -> int:
-    pairs = comparisons[(comparisons["metric"] == "accuracy") & (comparisons["family"] == "all_pairs")]
-    return int((pairs["verdict"] != UNDECIDED).sum())
 
 
 def _names(table: pd.DataFrame) -> list[str]:

@@ -38,7 +38,7 @@ from sweep.report.diagrams import coverage_curves, reliability_diagrams
 from sweep.report.figures import Drawing
 from sweep.report.files import FORMATS as WRITTEN
 from sweep.report.files import write_tables
-from sweep.report.filtering import METRICS, sorts_by, whose
+from sweep.report.filtering import METRICS, attributes, sorts_by
 from sweep.report.first_screen import first_screen
 from sweep.report.gains import of_best
 from sweep.report.images import FORMATS as IMAGES
@@ -310,14 +310,14 @@ def _class_rows(per_class: pd.DataFrame) -> list[dict[str, Any]]:
     for (model, strategy), table in per_class.groupby(["model", "strategy"], sort=False):
         cells = [(plus_minus(row, "f1", 100, 1), total_range(row, "f1", 100, 1)) for row in table.to_dict("records")]
         row = {"name": f"{model}/{strategy}", "n_seeds": int(table["n_seeds"].iloc[0]), "cells": cells}
-        rows.append(row | {"whose": whose(table.head(1))[0]})
+        rows.append(row | {"whose": attributes({"model": model, "strategy": strategy})})
     return rows
 
 
 def _failure(record: TrialRecord) -> dict[str, Any]:
     return {
         "name": f"{record.model}/{record.strategy}",
-        "whose": {"data-model": record.model, "data-strategy": record.strategy},
+        "whose": attributes(vars(record)),
         "seed": record.seed,
         "arm": record.arm,
         "trial_id": record.trial_id,

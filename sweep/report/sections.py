@@ -18,7 +18,8 @@ from sweep.report.architecture import grid_in_words, interaction, is_a_grid
 from sweep.report.captions import captions
 from sweep.report.conditions import GROWTH
 from sweep.report.confusions import best_and_worst_class, most_confused
-from sweep.report.filtering import METRICS, Attributes, whose
+from sweep.report.differences import may_be_best
+from sweep.report.filtering import METRICS, Attributes, attributes, whose
 from sweep.report.findings import of_curves, of_data
 from sweep.report.gains import of_best
 from sweep.report.misread import how_many_misread
@@ -170,7 +171,7 @@ def _shown(
 
 def _grid(summary: pd.DataFrame, caption: str) -> Shown:
     head, rows = grid_in_words(summary)
-    of_models = [{"data-model": row[0]} for row in rows]
+    of_models = [attributes({"model": row[0]}) for row in rows]
     return Shown(name="summary", title=GRID, head=head, rows=rows, caption=caption, folded=True, whose=of_models)
 
 
@@ -219,7 +220,7 @@ def _of_accuracy(table: pd.DataFrame) -> pd.DataFrame:
 
 def _ranking(table: pd.DataFrame) -> str:
     compared = table[table["in_best_set"].notna()]
-    may = compared[compared["in_best_set"].astype(bool)]
+    may = may_be_best(table)
     names = (may["model"] + "/" + may["strategy"]).tolist()
     first = f"Of {count(len(compared), 'configuration')} {len(names)} may be the best on images like these: "
     left = len(table) - len(compared)

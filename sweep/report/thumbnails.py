@@ -21,6 +21,7 @@ from animefer_core.data.pixels import BadImageError, decode
 from sweep.frames import Sweep
 from sweep.report.misread import Readings, readings
 from sweep.report.words import count
+from sweep.settings import DEMO
 
 SIDE = 96
 """In pixels."""
@@ -107,7 +108,7 @@ def data_folder(sweep: Sweep, directory: Path) -> Path | None:
     named = next((call["settings"].get("data") for call in reversed(sweep.calls) if call.get("settings")), None)
     if not isinstance(named, str) or not named:
         return None
-    folder = directory / "faces" if named == "demo" else Path(named)
+    folder = directory / "faces" if named == DEMO else Path(named)
     return folder if folder.is_dir() else None
 
 

@@ -173,22 +173,12 @@ def test_a_strategy_without_a_share_has_the_hungriest_of_its_model():
         ("resnet18", "full"): Share(cpus=4),
         ("a", "b"): Share(cpus=9),
     }
-    (config,) = grid(
-        resolve({"models": "resnet18", "strategies": "partial", "seeds": "1"}),
-        one_split(),
-        weights={"resnet18": "random"},
-        threads=1,
-    )
+    config = trial_of("resnet18", "partial")
     assert packing.Packing(nodes=[LAPTOP], threads=1, shares=shares).share(config) == Share(cpus=4)
 
 
 def test_a_trial_on_each_of_two_cards_shares_none():
-    (config,) = grid(
-        resolve({"models": "resnet18", "strategies": "full", "seeds": "1"}),
-        one_split(),
-        weights={"resnet18": "random"},
-        threads=1,
-    )
+    config = trial_of("resnet18", "full")
 
     def shares_device(part):
         shares = {("resnet18", "full"): Share(cpus=1, gpu=part)}

@@ -80,22 +80,7 @@ def test_while_a_trial_runs_nobody_asks_for_machines(watcher, clock, monkeypatch
     step(watcher, "RUNNING")
 
 
-def test_an_epoch_on_its_way_when_the_signal_comes_is_not_taken_for_a_kept_one(watcher, clock, tmp_path):
-    watcher._work = replace(watcher._work, checkpoints=Place(where=str(tmp_path), minutes=5))
-    (config,) = watcher._work.trials
-    trial = SimpleNamespace(status="RUNNING", trial_id="t", config={"trial": config.as_dict()})
-    watcher.on_trial_start(0, [trial], trial)
-    watcher._end(signal.SIGTERM, None)
-    watcher.on_step_end(0, [trial])
-    epoch = {"epoch": 3, "validation_loss": 1.0, "validation_accuracy": 0.5}
-    watcher.on_trial_result(0, [trial], trial, epoch | {"hurried": False})
-    watcher.on_step_end(0, [trial])
-    watcher.on_trial_result(0, [trial], trial, epoch | {"hurried": True})
-    with pytest.raises(SweepEndedError, match="SIGTERM"):
-        watcher.on_step_end(0, [trial])
-
-
-def ending(watcher, tmp_path, clock):
+def ending(watcher, tmp_path):
     """Have a trial run, with a place for its epochs, when the scheduler's first signal comes at 0 s."""
     watcher._work = replace(watcher._work, checkpoints=Place(where=str(tmp_path), minutes=5))
     (config,) = watcher._work.trials
@@ -105,8 +90,19 @@ def ending(watcher, tmp_path, clock):
     return trial
 
 
+def test_an_epoch_on_its_way_when_the_signal_comes_is_not_taken_for_a_kept_one(watcher, clock, tmp_path):
+    trial = ending(watcher, tmp_path)
+    watcher.on_step_end(0, [trial])
+    epoch = {"epoch": 3, "validation_loss": 1.0, "validation_accuracy": 0.5}
+    watcher.on_trial_result(0, [trial], trial, epoch | {"hurried": False})
+    watcher.on_step_end(0, [trial])
+    watcher.on_trial_result(0, [trial], trial, epoch | {"hurried": True})
+    with pytest.raises(SweepEndedError, match="SIGTERM"):
+        watcher.on_step_end(0, [trial])
+
+
 def test_a_trial_that_keeps_nothing_is_not_waited_for_longer_than_the_grace(watcher, clock, tmp_path):
-    trial = ending(watcher, tmp_path, clock)
+    trial = ending(watcher, tmp_path)
     clock.seconds = GRACE_SECONDS - 1
     watcher.on_step_end(0, [trial])
     clock.seconds = GRACE_SECONDS + 1
@@ -115,7 +111,7 @@ def test_a_trial_that_keeps_nothing_is_not_waited_for_longer_than_the_grace(watc
 
 
 def test_a_second_signal_does_not_wait_at_all(watcher, clock, tmp_path):
-    trial = ending(watcher, tmp_path, clock)
+    trial = ending(watcher, tmp_path)
     clock.seconds = 1
     watcher.on_step_end(0, [trial])
     watcher._end(signal.SIGTERM, None)
@@ -124,7 +120,7 @@ def test_a_second_signal_does_not_wait_at_all(watcher, clock, tmp_path):
 
 
 def test_what_trials_were_asked_for_is_taken_back(watcher, clock, tmp_path):
-    watcher.on_step_end(0, [ending(watcher, tmp_path, clock)])
+    watcher.on_step_end(0, [ending(watcher, tmp_path)])
     assert (tmp_path / HURRY).exists()
     watcher.calm()
     assert not (tmp_path / HURRY).exists()
