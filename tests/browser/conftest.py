@@ -17,8 +17,9 @@ HOSTILE = ("<svg onload=alert(1)>", '"quoted" & co', "日本語", LONG, "<script
 Open = Callable[..., "sync_api.Page"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator["sync_api.Browser"]:
+    # Playwright keeps an event loop running: it must end before other rooms' tests want one of their own.
     if CHROMIUM is None:
         pytest.skip("there is no chromium to read the page with")
     with sync_api.sync_playwright() as playwright:
@@ -56,7 +57,7 @@ def opened(browser) -> Iterator[Open]:
         context.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def usual(tmp_path_factory, browser) -> Path:
     """A folder with the report of 3 × 3 configurations, one lacking a trial and one with a failed trial."""
     plan = Plan(
@@ -70,7 +71,7 @@ def usual(tmp_path_factory, browser) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def hostile(tmp_path_factory, browser) -> Path:
     """A folder with the report of classes, models and an error whose names are markup."""
     plan = Plan(
