@@ -38,6 +38,7 @@ from animefer_core.training.device import (
     peak_memory_bytes,
     reset_peak_memory,
 )
+from animefer_core.training.energy import energy_counter
 from animefer_core.training.loop import Fit, Normalisation, OnEpoch, Pictures, fit, place, predict
 
 
@@ -93,6 +94,7 @@ def run_trial(
         test=evaluate(predictions.test_logits, predictions.test_labels, data.classes),
         efficiency={
             **_efficiency(trained.network, data, config, fitted, trained.compute),
+            **trained.energy,
             "eval_images_per_second": eval_images_per_second,
             "shared_device": shared_device,
             "trial_seconds": time.perf_counter() - began,
@@ -134,6 +136,8 @@ class _Trained:
     used: dict[str, Any]
     """A record's environment{}, without the meeting with the test set."""
     fitted: Fit
+    energy: dict[str, float]
+    """What a record's efficiency{} says of it: of all epochs, validation included; {} where nothing counted it all."""
 
 
 def _train(
@@ -154,9 +158,17 @@ def _train(
     pictures = Pictures(data.pixels, compute.device)
     used = environment(config, compute, normalisation)
     resumable = UnderConditions(checkpoints, conditions(config, used))
+    joules = energy_counter(compute.device)
+    before = joules() if joules else 0.0
     fitted = fit(network, data, pictures, config, normalisation, compute, on_epoch, resumable)
     return _Trained(
-        network=network, compute=compute, pictures=pictures, normalisation=normalisation, used=used, fitted=fitted
+        network=network,
+        compute=compute,
+        pictures=pictures,
+        normalisation=normalisation,
+        used=used,
+        fitted=fitted,
+        energy={"energy_joules": joules() - before} if joules and not fitted.resumed_after else {},
     )
 
 

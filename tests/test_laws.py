@@ -16,6 +16,8 @@ LONGEST = 70
 CORE = {"torch", "torchvision", "timm", "numpy", "PIL", "sklearn", "safetensors", "animefer_core"}
 # What these stand on: scikit-learn's arithmetic and timm's downloads.
 CORE |= {"scipy", "huggingface_hub"}
+# NVIDIA's own reader of its cards' counters, where it is installed.
+CORE |= {"pynvml"}
 TEACHES_NOTHING = {"utils", "util", "helpers", "helper", "misc", "common", "tools"}
 
 

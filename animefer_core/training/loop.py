@@ -137,24 +137,11 @@ def fit(
         scores = _logits(network, pictures, validation_rows, config.image_size, normalisation, compute)
         fetched = torch.cat([torch.stack(losses), scores.flatten()]).cpu().numpy()
         step_losses, logits = fetched[: len(losses)], fetched[len(losses) :].reshape(scores.shape)
-        _refuse_divergence(step_losses, epoch)
-        seconds = clock.seconds()
-        loss = _finite(cross_entropy(logits, data.labels[validation_rows]), epoch)
-        history.append(
-            {
-                "epoch": epoch + 1,
-                "train_loss": float(np.average(step_losses, weights=sizes)),
-                "validation_loss": loss,
-                "validation_accuracy": float((logits.argmax(axis=1) == data.labels[validation_rows]).mean()),
-                "seconds": seconds,
-                "images_per_second": len(train_rows) / seconds,
-                "percent_trainable": percent_trainable(network),
-                "learning_rates": rates,
-            }
-        )
+        measured = _measured(epoch, step_losses, sizes, logits, data.labels[validation_rows], clock.seconds())
+        history.append(measured | {"percent_trainable": percent_trainable(network), "learning_rates": rates})
 
         # Keep the best, or stop.
-        if loss < best_loss:
+        if (loss := measured["validation_loss"]) < best_loss:
             best_loss, best_epoch, best_logits = loss, epoch + 1, logits
             best_state = _copies(model, ever_trained | buffers)
         checkpoints.offer(
@@ -319,10 +306,30 @@ def _drawn(config: TrialConfig, epoch: int, images: int) -> tuple[npt.NDArray[np
     return order, draws
 
 
-def _finite(validation_loss: float, epoch: int) -> float:
+def _measured(
+    epoch: int,
+    losses: npt.NDArray[np.float32],
+    sizes: list[int],
+    logits: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int64],
+    seconds: float,
+) -> dict[str, Any]:
+    """Return what an epoch's batches (their losses and sizes) and its validation logits say, for the history.
+
+    Raises TrainingDivergedError.
+    """
+    _refuse_divergence(losses, epoch)
+    validation_loss = cross_entropy(logits, labels)
     if not math.isfinite(validation_loss):
         raise TrainingDivergedError(f"the validation loss is {validation_loss} after epoch {epoch + 1}")
-    return validation_loss
+    return {
+        "epoch": epoch + 1,
+        "train_loss": float(np.average(losses, weights=sizes)),
+        "validation_loss": validation_loss,
+        "validation_accuracy": float((logits.argmax(axis=1) == labels).mean()),
+        "seconds": seconds,
+        "images_per_second": sum(sizes) / seconds,
+    }
 
 
 def _refuse_divergence(losses: npt.NDArray[np.float32], epoch: int) -> None:

@@ -4,6 +4,7 @@ Their values are checked in sweep/settings.py, together with those of a TOML fil
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Collection
 from typing import Annotated, Any
 
@@ -12,6 +13,11 @@ import typer
 from sweep.settings import LOGGERS, PRESETS, VARIED, Settings
 
 Command = Callable[..., None]
+
+
+def typed() -> list[str]:
+    """Return the command line as it can be given again, wherever the program's file lies."""
+    return ["animefer", *sys.argv[1:]]
 
 
 def like(other: Command, but: Collection[str]) -> Callable[[Command], Command]:

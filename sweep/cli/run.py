@@ -1,7 +1,6 @@
 """What the commands call: each takes parsed options and prints what happened."""
 
 import shlex
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from animefer_core.models.zoo import build
 from animefer_core.training.timeline import explain
 from animefer_core.trial import failed_record, run_trial
 from sweep.cli.foretell import lines
+from sweep.cli.options import typed
 from sweep.execution.environment import configure_ray
 from sweep.execution.last_words import last_words
 from sweep.execution.loggers import check_installed, logged
@@ -35,7 +35,7 @@ def run_sweep(given: Mapping[str, Any], *, dry_run: bool) -> int:
         console.print(
             f"Drawn faces, preset {settings.preset} (name your own images by --data FOLDER).", highlight=False
         )
-    with prepared(settings, one_trial=False, command=None if dry_run else sys.argv) as work:
+    with prepared(settings, one_trial=False, command=None if dry_run else typed()) as work:
         _announce(console, work)
         if dry_run:
             for line in lines(work, console):
@@ -183,7 +183,7 @@ def run_one(given: Mapping[str, Any], *, again: bool) -> int:
     """
     console = Console(stderr=True)
     settings = resolve(given)
-    with prepared(settings, one_trial=True, command=sys.argv) as work:
+    with prepared(settings, one_trial=True, command=typed()) as work:
         keeper = Keeper(settings.out, settings.save_models, work.records, work.checkpoints)
         return max([_run_trial(console, work, keeper, config, again=again) for config in work.plan.trials])
 

@@ -2,7 +2,6 @@
 
 import datetime
 import shlex
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from animefer_core.data.pixels import without_test
 from animefer_core.errors import InputError
 from animefer_core.models.zoo import build
 from animefer_core.trial import versions
+from sweep.cli.options import typed
 from sweep.execution.environment import configure_ray
 from sweep.execution.loggers import check_installed, logged
 from sweep.prepare import Prepared, prepared
@@ -37,7 +37,7 @@ def run_search(given: Mapping[str, Any], *, budget: str, search_seeds: str) -> i
     with prepared(divided_for(settings, own_seeds), one_trial=False, command=None) as work:
         blocks = {model: _blocks(model, settings.image_size) for model in settings.models}
         ledger = Ledger(settings.out, searches_for(settings, tried, work.plan.trials, blocks))
-        ledger.begin({"at": _now(), "command": sys.argv, "versions": versions()})
+        ledger.begin({"at": _now(), "command": typed(), "versions": versions()})
         stopped = _execute(console, work, ledger)
         file = write_winners(settings, ledger)
     for line in lines(ledger):
@@ -79,7 +79,7 @@ def _execute(console: Console, work: Prepared, ledger: Ledger) -> str:
         trials,
         lambda line: _say(console, line),
     )
-    command = f"animefer {shlex.join(sys.argv[1:])}"
+    command = shlex.join(typed())
     try:
         execute(to_do, ledger.keep, display, lambda _: command, run=validated, scheduler=Halving(ledger))
     except SweepStoppedError as error:

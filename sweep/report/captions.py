@@ -21,6 +21,10 @@ EFFICIENCY = (
     "that was used; training seconds and images per second are those of the training steps alone. Peak memory is the "
     "card's, or on a CPU the whole process's, Python and its libraries included."
 )
+ENERGY = (
+    " Energy: of training and validation, by the card's own counter; of trials alone that shared it with no other and "
+    "were not resumed."
+)
 PRICE = (
     " Price: hours from a trial's beginning to its record times the price of an hour that was given, mean and sum over "
     "the completed seeds; a trial that shared its device counts as if it had it alone, and one that was resumed by its "
@@ -51,7 +55,7 @@ def captions(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]
         "calibration": words.calibration(),
         "ensembles": words.ensembles(),
         "views": words.views(),
-        "efficiency": EFFICIENCY + (PRICE if "price" in tables.get("efficiency", ()) else ""),
+        "efficiency": _efficiency(tables),
         "claims": words.claims(),
         "study": words.study(),
         "ledger": "One row a meeting of a model with the test images, after its checkpoint was chosen. A trial has "
@@ -59,6 +63,13 @@ def captions(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]
         "trials": "One row a trial, nothing averaged; accuracies are fractions, the loss is in nats.",
     }
     return {name: found[name] for name in tables}
+
+
+def _efficiency(tables: Mapping[str, pd.DataFrame]) -> str:
+    if "efficiency" not in tables:
+        return ""
+    energy = ENERGY if tables["efficiency"]["energy_joules_mean"].notna().any() else ""
+    return EFFICIENCY + energy + (PRICE if "price" in tables["efficiency"] else "")
 
 
 class _Words:

@@ -169,7 +169,11 @@ def curves(sweep: Sweep) -> list[Drawing]:
                     description=told,
                     figure=go.Figure(
                         traces,
-                        {"xaxis": _epochs_axis(history), "yaxis": {"title": {"text": title}}, "yaxis2": WHOLE_HEIGHT},
+                        {
+                            "xaxis": _epochs_axis(history),
+                            "yaxis": _values_axis(scale * _of_seeds(history, metric), title),
+                            "yaxis2": WHOLE_HEIGHT,
+                        },
                     ),
                     height=320,
                     model=str(model),
@@ -261,6 +265,9 @@ def confusion_matrices(sweep: Sweep, confusion: Table) -> list[Drawing]:
             for row, true in enumerate(sweep.classes)
         ]
         figure = heat_map(100 * square["share_mean"], "%{z:.0f}", hover, sweep.classes, sweep.classes)
+        if size**2 <= CELLS_WITH_TEXT:
+            # What the page writes into the cells in the shares' stead, on request.
+            figure.data[0].text = [[words.number(images, 1) for images in row] for row in square["count_mean"]]
         figure.update_layout(xaxis_title_text="predicted", yaxis_title_text="true")
         right = float(np.nanmean(np.diag(square["share_mean"])))
         drawings.append(
@@ -519,13 +526,29 @@ def _epochs_axis(history: Table) -> dict[str, Any]:
     return {"title": {"text": "epoch"}, "tick0": 1, "dtick": math.ceil(history["epoch"].max() / 10)}
 
 
+def _of_seeds(history: Table, metric: str) -> "pd.Series[float]":
+    """Return a metric by strategy, epoch and seed, folds together."""
+    return history.groupby(["strategy", "epoch", "seed"], sort=False)[metric].mean().dropna()
+
+
+def _values_axis(values: "pd.Series[float]", title: str) -> dict[str, Any]:
+    """Return an axis that holds every seed's value.
+
+    A band may reach beyond: that of the last two seeds in training can be many times as wide as all there is to see.
+    """
+    axis: dict[str, Any] = {"title": {"text": title}}
+    if values.empty:
+        return axis
+    room = 0.05 * (values.max() - values.min()) or 0.05 * abs(values.max()) or 1.0
+    return axis | {"range": [float(values.min() - room), float(values.max() + room)]}
+
+
 def _curve(history: Table, metric: str, scale: float, strategy: str, place: int) -> list[go.Scatter]:
     """Return the band and the line of a strategy: over the seeds that still trained in an epoch, folds together."""
     colour = COLOURS[place % len(COLOURS)]
     epochs, means, seeds, band = [], [], [], []
-    of_seeds = history.groupby(["epoch", "seed"])[metric].mean().dropna()
-    for epoch, values in of_seeds.groupby(level="epoch"):
-        numbers = scale * values.to_numpy(dtype=np.float64)
+    for epoch, values in _of_seeds(history, metric).groupby(level="epoch"):
+        numbers = scale * np.asarray(values, dtype=np.float64)
         epochs.append(epoch)
         means.append(float(numbers.mean()))
         seeds.append(f"{plain(strategy)}<br>epoch {epoch}: {numbers.mean():.3f}, {numbers.size} seeds")

@@ -56,7 +56,7 @@ from sweep.report.varied import varied
 from sweep.report.words import count, number, plus_minus, total_range
 
 TEMPLATES = Path(__file__).parent / "templates"
-SCRIPTS = ("page.js", "filter.js", "tables.js", "save.js", "contents.js", "faces.js")
+SCRIPTS = ("page.js", "cells.js", "filter.js", "tables.js", "save.js", "contents.js", "faces.js")
 NO_IMAGES = Faces(told="The images themselves were left out of this page.")
 
 
@@ -166,6 +166,8 @@ def render(
         choices=_choices(sweep, tables),
         class_f1=_class_rows(tables["per_class"]),
         efficiency=tables["efficiency"].to_dict("records") if "efficiency" in tables else [],
+        has_energy="efficiency" in tables and tables["efficiency"]["energy_joules_mean"].notna().any(),
+        cells_have_numbers=len(sweep.classes) ** 2 <= figures.CELLS_WITH_TEXT,
         failed=[_failure(record) for each in sweep.conditions for record in each.failed],
         provenance=provenance(sweep),
         varied=varied(sweep),

@@ -9,6 +9,9 @@ import plotly.graph_objects as go
 from sweep.report.figures import COLOURS, GREY, MARKS, Drawing, plain, short, whisker
 from sweep.report.words import listed, number
 
+NARROW = 5
+"""Costs that differ by no more than this factor are drawn on a linear axis."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
@@ -90,15 +93,18 @@ def accuracy_by_cost(summary: pd.DataFrame, efficiency: pd.DataFrame, cost: Cost
     traces = [_front_line(front)]
     for place, (strategy, group) in enumerate(rows.groupby("strategy", sort=False)):
         traces.append(_marks(str(strategy), group, place, cost))
+    # On a logarithmic axis the ticks are 1, 2, 5, 10, …: a narrow range may hold none of them.
+    logarithmic = rows["cost"].max() > NARROW * rows["cost"].min() > 0
+    scale = {"type": "log", "dtick": "D2", "minorloglabels": "complete"} if logarithmic else {"type": "linear"}
     axes = {
-        "xaxis": {"title": {"text": cost.title}, "type": "log", "dtick": "D2", "minorloglabels": "complete"},
+        "xaxis": {"title": {"text": cost.title}} | scale,
         "yaxis": {"title": {"text": "test accuracy (%)"}},
     }
     return Drawing(
         key=f"figure-accuracy-{cost.key}",
         title=f"Test accuracy against {cost.name}",
-        description=f"One mark a configuration, {cost.title} on a logarithmic scale. On the front: "
-        f"{listed(front['name'].tolist(), 20)}.",
+        description=f"One mark a configuration, {cost.title}{' on a logarithmic scale' if logarithmic else ''}. "
+        f"On the front: {listed(front['name'].tolist(), 20)}.",
         figure=go.Figure(traces, axes),
         height=340,
     )

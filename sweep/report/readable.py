@@ -322,6 +322,7 @@ def _efficiency(table: pd.DataFrame) -> pd.DataFrame:
             "parameters (millions)": number(row["parameters_mean"] / 1e6, 1),
             "trainable parameters, last epoch (%)": number(row["percent_trainable"], 2),
             "GFLOPs an image": number(row["flops_per_image_mean"] / 1e9, 2),
+            "energy (kJ)": number(row["energy_joules_mean"] / 1e3, 1),
             "shared device": {True: "yes", False: "no"}.get(row["shared_device"], ""),
             "price of a trial": number(row.get("price_per_trial"), 2),
             "price of all its trials": number(row.get("price"), 2),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from sweep.claims import CAUTION, HEADING
+from sweep.claims import CAUTION, HEADING, NOT_TESTABLE
 from sweep.frames import Sweep
 from sweep.report.architecture import grid_in_words, interaction, is_a_grid
 from sweep.report.captions import captions
@@ -65,6 +65,11 @@ class Shown:
     def wraps(self) -> list[bool]:
         """Which columns hold sentences."""
         return [any(len(row[column]) > LONGEST_WORDS for row in self.rows) for column in range(len(self.head))]
+
+    @cached_property
+    def words(self) -> list[bool]:
+        """Which columns hold words alone: no number stands in them."""
+        return [all(row[column][:1].isalpha() for row in self.rows if row[column]) for column in range(len(self.head))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +145,10 @@ def sections(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
             if "study" in tables
             else []
         )
-        claims = _short(shown("claims", tables["claims"], HEADING))
+        # Twenty rows that all say "not testable" are no reading; they are for who asks why.
+        untested = bool((tables["claims"]["verdict"] == NOT_TESTABLE).all())
+        title = "Each claim, and what it would take to test it" if untested else HEADING
+        claims = _short(shown("claims", tables["claims"], title, folded=untested))
         add("claims", HEADING, _claims(tables["claims"]), claims, *beside)
     return found
 

@@ -62,6 +62,7 @@ EFFICIENCY_COLUMNS = [
     *("model", "strategy", "n_seeds", "training_seconds_mean", "seconds_per_epoch_mean", "images_per_second_mean"),
     *("percent_trainable", "epochs_run_mean"),
     *(f"{name}_mean" for name in EFFICIENCY_MEANS),
+    "energy_joules_mean",
     "shared_device",
 ]
 PER_CLASS_COLUMNS = [
@@ -172,6 +173,7 @@ def efficiency(sweep: Sweep) -> pd.DataFrame:
     """Return one row a configuration: means over seeds of time, throughput, memory and size.
 
     `shared_device` is true where any of its trials shared the device, so that times are not those of a free one.
+    Energy, which a card counts for all that it does, is of the trials alone that had it to themselves.
     """
     rows = []
     for each in sweep.configurations:
@@ -179,6 +181,7 @@ def efficiency(sweep: Sweep) -> pd.DataFrame:
         row["training_seconds_mean"] = _mean_of(each, lambda record: sum(e["seconds"] for e in record.history))
         for name in EFFICIENCY_MEANS:
             row[f"{name}_mean"] = _mean_of(each, _entry("efficiency", name))
+        row["energy_joules_mean"] = _mean_of(each, _own_energy)
         if each.records:
             row["shared_device"] = any(record.efficiency.get("shared_device") for record in each.records)
         rows.append(row)
@@ -267,6 +270,10 @@ def _epoch_mean(record: TrialRecord, name: str) -> float | None:
 def _entry(field: str, name: str) -> Callable[[TrialRecord], float | None]:
     """Return what reads one entry of a record's efficiency{} or validation{}; None where it lacks it."""
     return lambda record: getattr(record, field).get(name)
+
+
+def _own_energy(record: TrialRecord) -> float | None:
+    return None if record.efficiency.get("shared_device") else record.efficiency.get("energy_joules")
 
 
 def _mean_of(configuration: Configuration, value: Callable[[TrialRecord], float | None]) -> float | None:

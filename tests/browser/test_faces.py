@@ -1,29 +1,16 @@
 """The misread images in a browser: which are shown first, by the list, and by a click on a confusion matrix."""
 
-import shutil
-
 import pytest
 
 from sweep.report.page import write_report
 from sweep.report.thumbnails import SIDE, WORST
 from tests.sweep.records import Plan, plant_with_images
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to open the page")
 N_CLASSES = 6
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
+def address(tmp_path_factory, browser):
     return write_report(plant_with_images(tmp_path_factory.mktemp("sweep"), Plan(per_class=(8, 4, 12)))).as_uri()
 
 

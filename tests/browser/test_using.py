@@ -51,6 +51,20 @@ def wait_for_labels(page, figure: str, names: list[str]) -> None:
     )
 
 
+def test_cells_of_confusion_matrices_hold_shares_or_counts(opened, usual):
+    page = opened(usual)
+    page.locator("#figure-confusion-0").scroll_into_view_if_needed()
+    page.wait_for_selector("#figure-confusion-0[data-drawn] .heatmap-label")
+    rows = [
+        row for row in summary(usual, "confusion") if (row["model"], row["strategy"]) == ("resnet18", "linear_probe")
+    ]
+    cells = "#figure-confusion-0 .heatmap-label"
+    assert texts(page, cells) == [f"{100 * float(row['share_mean']):.0f}" for row in rows]
+    page.select_option("#cells", "count")
+    page.wait_for_function("cells => document.querySelector(cells)?.textContent.includes('.')", arg=cells)
+    assert texts(page, cells) == [f"{float(row['count_mean']):.1f}" for row in rows]
+
+
 def test_the_filter_acts_on_rows_and_figures_at_once(opened, usual):
     page = opened(usual)
     assert len(labels(page, "figure-accuracy")) == 9

@@ -137,6 +137,11 @@ class TestRecord:
     def test_efficiency_has_every_field_of_the_contract(self, record):
         assert set(record.efficiency) == EFFICIENCY
 
+    def test_energy_is_what_was_counted_while_it_trained(self, vit, images, monkeypatch):
+        counts = iter([1000.0, 1250.5])
+        monkeypatch.setattr(trial, "energy_counter", lambda device: lambda: next(counts))
+        assert run_trial(vit, images, device="cpu").efficiency["energy_joules"] == 250.5
+
     def test_environment_has_every_field_of_the_contract(self, record):
         assert set(record.environment) >= ENVIRONMENT
 

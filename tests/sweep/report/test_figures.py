@@ -52,6 +52,20 @@ def test_curves_are_means_over_seeds(sweep):
     assert list(line.y) == pytest.approx(expected)
 
 
+def test_the_axis_of_curves_holds_every_seed_and_not_the_band_of_the_last_two(sweep):
+    records = []
+    for record in sweep.records:
+        history = record.history[:3] if record.seed > 2 else record.history
+        last = [history[-1] | {"validation_loss": {1: 0.5, 2: 2.5}.get(record.seed, 1.0)}]
+        records.append(replace(record, history=[*history[:-1], *last], epochs_run=len(history)))
+    drawing = figures.curves(replace(sweep, records=tuple(records)))[1]
+    band = max(y for trace in drawing.figure.data if trace.fill == "toself" for y in trace.y)
+    low, high = drawing.figure.layout.yaxis.range
+    values = [epoch["validation_loss"] for r in records if r.model == "resnet18" for epoch in r.history]
+    assert low < min(values) < max(values) < high < band
+    assert (low, high) == pytest.approx((min(values), max(values)), abs=0.06 * (max(values) - min(values)))
+
+
 def test_a_single_seeds_curve_has_no_band(sweep):
     drawing = next(each for each in figures.curves(sweep) if each.key == "figure-curve-1-validation-loss")
     bands = {trace.name: len(trace.x) for trace in drawing.figure.data if trace.fill == "toself"}
@@ -73,9 +87,16 @@ def test_cells_of_a_confusion_matrix_tell_share_spread_and_count(sweep):
     )
 
 
+def test_cells_of_a_confusion_matrix_hold_counts_for_who_wants_them(sweep):
+    table = all_tables(sweep)["confusion"]
+    heat = figures.confusion_matrices(sweep, table)[0].figure.data[0]
+    assert [text for row in heat.text for text in row] == [f"{images:.1f}" for images in table["count_mean"][:9]]
+
+
 def test_of_many_classes_only_cells_with_images_have_words(tmp_path):
     plan = Plan(models=("resnet18",), seeds=(1,), classes=[f"{number:02}" for number in range(20)], per_class=(1, 1, 2))
     heat = figures.confusion_matrices(sweep := read_sweep(plant(tmp_path, plan)), all_tables(sweep)["confusion"])[0]
+    assert heat.figure.data[0].text is None
     words, shares = np.array(heat.figure.data[0].hovertext), np.array(heat.figure.data[0].z)
     assert ((words != "") == (shares > 0)).all()
 

@@ -75,6 +75,13 @@ def test_the_front_is_outlined_told_and_joined(tables):
     assert all(name in drawing.description for name in rows[rows["front"]]["name"])
 
 
+def test_costs_that_hardly_differ_have_an_axis_with_ticks(tables):
+    near = accuracy_by_cost(*planted([(0.9, 400 * 2**20), (0.8, 100 * 2**20)]), MEMORY)
+    far = accuracy_by_cost(*planted([(0.9, 600 * 2**20), (0.8, 100 * 2**20)]), MEMORY)
+    assert [each.figure.layout.xaxis.type for each in (near, far)] == ["linear", "log"]
+    assert ["logarithmic" in each.description for each in (near, far)] == [False, True]
+
+
 def test_hostile_names_are_plain():
     summary, efficiency = planted([(0.9, 60), (0.8, 30)])
     summary, efficiency = (table.assign(strategy="<b>s</b>") for table in (summary, efficiency))

@@ -125,6 +125,24 @@ def test_claims_are_counted_under_their_heading_with_the_caution(study, found):
     assert len(claims.tables[0].rows) == 20
 
 
+@pytest.mark.parametrize(("models", "folded"), [(("resnet18",), True), (("resnet18", "resnet50"), False)])
+def test_claims_of_which_none_can_be_tested_are_folded(tmp_path, models, folded):
+    strategies = ("full",) if folded else ("linear_probe", "partial", "full", "progressive")
+    sweep = read_sweep(plant(tmp_path, Plan(models=models, strategies=strategies)))
+    claims = sections(sweep, all_tables(sweep))
+    (table, *_) = next(each for each in claims if each.key == "claims").tables
+    assert table.folded == folded == all(row[2] == "not testable here" for row in table.rows)
+
+
+def test_columns_of_words_are_told_from_those_of_numbers(found):
+    pairs = found["differences"].tables[0]
+    told = dict(zip(pairs.head, pairs.words, strict=True))
+    assert told["a is"]
+    assert told["b"]
+    assert not told["difference"]
+    assert not told["total interval"]
+
+
 def test_every_section_opens_with_a_finding(found):
     assert {key: section.finding for key, section in found.items() if not section.finding.endswith(".")} == {}
 

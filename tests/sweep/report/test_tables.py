@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -147,6 +149,13 @@ def test_a_class_without_test_images_has_no_total_interval(tmp_path):
 def test_confusions_shares_of_a_true_class_sum_to_one(sweep):
     sums = confusion(sweep).groupby(["model", "strategy", "true"])["share_mean"].sum()
     assert sums.to_numpy() == pytest.approx(np.ones(4 * 6))
+
+
+def test_energy_is_of_trials_that_had_the_card_to_themselves(sweep):
+    taken = {1: {"energy_joules": 100.0}, 2: {"energy_joules": 300.0}, 3: {"energy_joules": 9e9, "shared_device": True}}
+    records = [replace(r, efficiency={**r.efficiency, **taken.get(r.seed, {})}) for r in sweep.records]
+    assert efficiency(sweep)["energy_joules_mean"].isna().all()
+    assert efficiency(replace(sweep, records=tuple(records)))["energy_joules_mean"][0] == 200
 
 
 def test_efficiency_is_the_mean_over_seeds(sweep):
