@@ -50,7 +50,7 @@ from sweep.report.pareto import COSTS, accuracy_by_cost
 from sweep.report.price import priced
 from sweep.report.sections import sections
 from sweep.report.tables import all_tables
-from sweep.report.thumbnails import WORST, Faces, faces
+from sweep.report.thumbnails import WORST, Faces, data_folder, faces
 from sweep.report.tuning import tuning
 from sweep.report.varied import varied
 from sweep.report.words import count, number, plus_minus, total_range
@@ -105,6 +105,7 @@ def write(
     if drawn:
         check_export(drawn)
     sweep, settings = read_sweep(directory), _settings(directory)
+    root = data_folder(sweep, directory)
     if unnamed:
         sweep, settings = anonymous(sweep, settings)
     tables = all_tables(sweep)
@@ -114,7 +115,7 @@ def write(
     written = write_tables(sweep, tables, directory / "tables", readable) if readable else []
     if "html" in formats:
         page = directory / "report.html"
-        shown = faces(sweep, directory) if images else NO_IMAGES
+        shown = faces(sweep, root) if images else NO_IMAGES
         write_atomically(page, render(sweep, tables, datetime.now(UTC), settings, shown).encode())
         written.insert(0, page)
     if drawn:

@@ -70,8 +70,8 @@ class Faces:
     pairs: Sequence[Pair] = ()
 
 
-def faces(sweep: Sweep, directory: Path) -> Faces:
-    """Return the thumbnails of the images misread most often, as many as `BUDGET` allows; `directory` is the sweep's.
+def faces(sweep: Sweep, root: Path | None) -> Faces:
+    """Return the thumbnails of the images misread most often, as many as `BUDGET` allows; they lie in `root`, if there.
 
     The worst come first, then the worst of each pair of classes, then the rest. A file that is not there, or not the
     one that was tested, is left out and counted.
@@ -80,7 +80,6 @@ def faces(sweep: Sweep, directory: Path) -> Faces:
     rows = [] if found is None else _in_order(found)
     if found is None or not rows:
         return Faces(told="There is no misread image to show.")
-    root = data_folder(sweep, directory)
     if root is None:
         return Faces(told="The images are not at hand where this page was written, so that none is shown.")
     shown: dict[int, Face] = {}

@@ -10,8 +10,8 @@ from PIL import Image
 from sweep.frames import read_sweep
 from sweep.report import thumbnails
 from sweep.report.misread import misread
-from sweep.report.page import write_report
-from sweep.report.thumbnails import BUDGET, SIDE, faces
+from sweep.report.page import write, write_report
+from sweep.report.thumbnails import BUDGET, SIDE, data_folder, faces
 from tests.sweep.records import Plan, picture, plant_with_images
 
 
@@ -25,16 +25,21 @@ def page(folder):
     return write_report(folder).read_text(encoding="utf-8")
 
 
+def thumbnails_of(folder):
+    sweep = read_sweep(folder)
+    return faces(sweep, data_folder(sweep, folder))
+
+
 def test_every_misread_image_is_shown_the_worst_first(folder):
     sweep = read_sweep(folder)
-    found = faces(sweep, folder)
+    found = thumbnails_of(folder)
     assert [face.image for face in found.shown][:5] == misread(sweep)["image"].tolist()[:5]
     assert len(found.shown) == len(misread(sweep))
     assert found.told == f"All {len(found.shown)} misread images are in this page."
 
 
 def test_a_thumbnail_is_the_square_that_models_saw(folder):
-    uri = faces(read_sweep(folder), folder).shown[0].uri
+    uri = thumbnails_of(folder).shown[0].uri
     head, _, content = uri.partition(",")
     assert head == "data:image/webp;base64"
     with Image.open(io.BytesIO(base64.b64decode(content))) as image:
@@ -42,13 +47,13 @@ def test_a_thumbnail_is_the_square_that_models_saw(folder):
 
 
 def test_what_they_were_read_as_is_counted_over_all_models(folder):
-    for face in faces(read_sweep(folder), folder).shown:
+    for face in thumbnails_of(folder).shown:
         assert face.true not in face.read_as
         assert sum(face.read_as.values()) == pytest.approx(face.share, abs=1e-3)
 
 
 def test_pairs_count_their_images(folder):
-    found = faces(read_sweep(folder), folder)
+    found = thumbnails_of(folder)
     for pair in found.pairs:
         here = [face for face in found.shown if face.true == pair.true and pair.predicted in face.read_as]
         assert pair.shown == len(here) == pair.of
@@ -56,13 +61,13 @@ def test_pairs_count_their_images(folder):
 
 def test_a_folder_named_by_the_last_call_is_read(tmp_path):
     place = plant_with_images(tmp_path / "out", data=str(tmp_path / "images"), images=tmp_path / "images")
-    assert faces(read_sweep(place), place).shown
+    assert thumbnails_of(place).shown
 
 
 @pytest.mark.parametrize("data", ["/no/such/folder", "sweep.zip", None])
 def test_images_that_are_not_at_hand_are_said_to_be_so(tmp_path, data):
     place = plant_with_images(tmp_path, data=data)
-    found = faces(read_sweep(place), place)
+    found = thumbnails_of(place)
     assert not found.shown
     assert "not at hand" in found.told
 
@@ -72,7 +77,7 @@ def test_a_file_that_changed_is_left_out_and_counted(tmp_path):
     worst = misread(read_sweep(place))["image"]
     (place / "faces" / worst[0]).write_bytes(picture("another"))
     (place / "faces" / worst[1]).unlink()
-    found = faces(read_sweep(place), place)
+    found = thumbnails_of(place)
     assert not {worst[0], worst[1]} & {face.image for face in found.shown}
     assert found.told == (
         f"{len(worst) - 2} of the {len(worst)} misread images are in this page: 2 are not at hand or changed since."
@@ -81,17 +86,16 @@ def test_a_file_that_changed_is_left_out_and_counted(tmp_path):
 
 def test_a_file_that_is_no_image_is_left_out(tmp_path):
     place = plant_with_images(tmp_path, file=lambda path: f"no image {path}".encode())
-    assert not faces(read_sweep(place), place).shown
+    assert not thumbnails_of(place).shown
 
 
 def test_the_budget_holds_and_every_pair_has_its_worst(folder, monkeypatch):
-    sweep = read_sweep(folder)
-    whole = faces(sweep, folder).shown
+    whole = thumbnails_of(folder).shown
     limit = sum(len(face.uri) for face in whole) // 2
     monkeypatch.setattr(thumbnails, "BUDGET", limit)
     monkeypatch.setattr(thumbnails, "WORST", 2)
     monkeypatch.setattr(thumbnails, "OF_EACH_PAIR", 1)
-    found = faces(sweep, folder)
+    found = thumbnails_of(folder)
     assert sum(len(face.uri) for face in found.shown) <= limit
     assert [face.image for face in found.shown][:2] == [face.image for face in whole][:2]
     assert "is used up" in found.told
@@ -108,6 +112,11 @@ def test_the_page_carries_them_with_words(page):
 def test_no_more_than_the_worst_are_shown_before_a_pair_is_chosen(page, folder):
     items = re.findall(r"<li data-true[^>]*>", page)
     assert [item.endswith(" hidden>") for item in items] == [place >= thumbnails.WORST for place in range(len(items))]
+
+
+def test_who_is_left_unnamed_shows_the_images_all_the_same(folder):
+    page, *_ = write(folder, ["html"], unnamed=True)
+    assert page.read_text(encoding="utf-8").count("<img src") == len(thumbnails_of(folder).shown)
 
 
 def test_without_images_the_page_has_none_and_says_so(folder):
