@@ -282,6 +282,12 @@ class Sweep:
         """Whether the predictions were made elsewhere, so that nothing is known of their training."""
         return self.fingerprint.get("source") == IMPORTED
 
+    @property
+    def data(self) -> str | None:
+        """What the last call that names its images calls them: a folder, or the drawn faces; None where none does."""
+        named = next((call["settings"].get("data") for call in reversed(self.calls) if call.get("settings")), None)
+        return named if isinstance(named, str) and named else None
+
     @cached_property
     def class_counts(self) -> pd.DataFrame:
         """Images of every class (rows) in every part (columns train, validation, test).

@@ -25,6 +25,11 @@ ENERGY = (
     " Energy: of training and validation, by the card's own counter; of trials alone that shared it with no other and "
     "were not resumed."
 )
+STRATEGIES = (
+    "Rates are AdamW's; they stay as they are where the schedule is constant. Patience: epochs without a lower "
+    "validation loss after which training stops. A block is a fourth of a ViT's layers or a stage of a ResNet, from "
+    "the head backwards; of other networks, what timm groups."
+)
 PRICE = (
     " Price: hours from a trial's beginning to its record times the price of an hour that was given, mean and sum over "
     "the completed seeds; a trial that shared its device counts as if it had it alone, and one that was resumed by its "
@@ -56,6 +61,7 @@ def captions(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]
         "ensembles": words.ensembles(),
         "views": words.views(),
         "efficiency": _efficiency(tables),
+        "strategies": STRATEGIES,
         "claims": words.claims(),
         "study": words.study(),
         "ledger": "One row a meeting of a model with the test images, after its checkpoint was chosen. A trial has "

@@ -1,12 +1,13 @@
 """Which classes are taken for one another, and in which direction: all configurations' confusion matrices as one."""
 
+from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sweep.report.words import between, count, number
+from sweep.report.words import between, count, listed, number
 
 CONFUSED_COLUMNS = [
     *("true", "predicted", "n_configurations", "share_mean", "share_low", "share_high"),
@@ -43,20 +44,36 @@ def confused_pairs(confusion: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values("share_mean", ascending=False, kind="stable", ignore_index=True)
 
 
+def worst_of(best: Mapping[Any, Any] | None, confusion: pd.DataFrame) -> str:
+    """Say which mistake the configuration that is best on validation makes most often, where there are others."""
+    if best is None or confusion[["model", "strategy"]].drop_duplicates().shape[0] < 2:
+        return ""
+    here = confusion[(confusion["model"] == best["model"]) & (confusion["strategy"] == best["strategy"])]
+    mistakes = here[(here["true"] != here["predicted"]) & (here["share_mean"] > 0)]
+    if not len(mistakes):
+        return f"{best['model']}/{best['strategy']}, best on validation, takes no test image for another class."
+    row = mistakes.loc[mistakes["share_mean"].idxmax()]
+    return (
+        f"{best['model']}/{best['strategy']}, best on validation, most often reads {row['true']} as "
+        f"{row['predicted']}: {number(100 * row['share_mean'], 1)} % of its test images."
+    )
+
+
 def most_confused(pairs: pd.DataFrame) -> str:
     """Say which pair of `confused_pairs` is confused most, and how far in one direction alone."""
     if not len(pairs):
         return "No test image was taken for another class."
     row = pairs.to_dict("records")[0]
-    across = f", mean over {count(row['n_configurations'], 'configuration')}" if row["n_configurations"] > 1 else ""
+    several = row["n_configurations"] > 1
+    over = f"Over all {count(row['n_configurations'], 'configuration')}, most" if several else "Most"
     back = row["reverse_share_mean"]
     reverse = f"; the reverse happens to {number(100 * back, 1)} %" if pd.notna(back) else ""
     one_sided = max(
         pairs.dropna(subset="asymmetry").to_dict("records"), key=lambda each: each["asymmetry"], default=row
     )
     found = (
-        f"Most often {row['true']} is read as {row['predicted']}: {number(100 * row['share_mean'], 1)} % of its test "
-        f"images{across}{reverse}."
+        f"{over} often {row['true']} is read as {row['predicted']}: {number(100 * row['share_mean'], 1)} % of its test "
+        f"images{reverse}."
     )
     if (one_sided["true"], one_sided["predicted"]) == (row["true"], row["predicted"]) or pd.isna(back):
         return found
@@ -66,8 +83,8 @@ def most_confused(pairs: pd.DataFrame) -> str:
     )
 
 
-def best_and_worst_class(per_class: pd.DataFrame) -> str:
-    """Say which class has the highest and which the lowest F1, mean over configurations, and how that varies."""
+def best_and_worst_class(per_class: pd.DataFrame, best: Mapping[Any, Any] | None) -> str:
+    """Say which class has the highest and which the lowest F1: of `best`, and over configurations; how that varies."""
     tested = per_class[(per_class["support"] > 0) & per_class["f1_mean"].notna()]
     means = tested.groupby("class", sort=False)["f1_mean"].mean()
     if not len(means):
@@ -79,8 +96,24 @@ def best_and_worst_class(per_class: pd.DataFrame) -> str:
         across = f" (by configuration {between(of_class)})" if several else ""
         return f"{name}, {number(of_class.mean(), 1)} %{across}"
 
-    best, worst = str(means.idxmax()), str(means.idxmin())
-    if means[best] == means[worst]:
-        return f"All classes are recognised alike: F1 {told(best)}."
+    easy, hard = str(means.idxmax()), str(means.idxmin())
+    if means[easy] == means[hard]:
+        return f"All classes are recognised alike: F1 {told(easy)}."
     over = "by F1, mean over configurations" if several else "by F1"
-    return f"Best recognised {over}: {told(best)}. Worst: {told(worst)}. Classes are not tested against one another."
+    found = f"Best recognised {over}: {told(easy)}. Worst: {told(hard)}. Classes are not tested against one another."
+    if best is None or not several:
+        return found
+    here = tested[(tested["model"] == best["model"]) & (tested["strategy"] == best["strategy"])]
+    of_best = here.set_index("class")["f1_mean"]
+    return (
+        f"{best['model']}/{best['strategy']}, best on validation: {_extremes(of_best)}. {found}" if len(here) else found
+    )
+
+
+def _extremes(f1: "pd.Series[float]") -> str:
+    """Name the classes of the highest and the lowest F1, all that have it as it is printed."""
+    printed = (100 * f1).round(1)
+    high, low = (
+        listed([str(name) for name in printed.index[printed == end]]) for end in (printed.max(), printed.min())
+    )
+    return f"F1 is highest for {high}, {number(printed.max(), 1)} %, and lowest for {low}, {number(printed.min(), 1)} %"

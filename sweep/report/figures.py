@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from animefer_core.record import TrialRecord
 from sweep.frames import Sweep
 from sweep.report import words
 from sweep.report.filtering import METRICS, Place, configurations, places
@@ -412,16 +413,14 @@ def costs(sweep: Sweep) -> list[Drawing]:
         ("total", "training seconds of one trial", epochs.sum()["seconds"]),
         ("trainable", "trainable parameters in the last epoch (%)", pd.Series(share, dtype="float64")),
     ):
-        seeds = [
-            [float(values[record.trial_id]) for record in each.records if record.trial_id in values] for each in done
-        ]
+        seeds = [[(r, float(values[r.trial_id])) for r in each.records if r.trial_id in values] for each in done]
         height = 90 + 22 * len(done)
         drawings.append(
             Drawing(
                 key=f"figure-cost-{key}",
                 title=title.capitalize(),
                 description=f"{measured_on(sweep)} The table beneath holds every number.",
-                figure=_bars([each.name for each in done], seeds, height),
+                figure=_bars([each.name for each in done], seeds, title, height),
                 height=height,
                 rows=configurations([(each.model, each.strategy) for each in done]),
             )
@@ -551,9 +550,13 @@ def _curve(history: Table, metric: str, scale: float, strategy: str, place: int)
         numbers = scale * np.asarray(values, dtype=np.float64)
         epochs.append(epoch)
         means.append(float(numbers.mean()))
-        seeds.append(f"{plain(strategy)}<br>epoch {epoch}: {numbers.mean():.3f}, {numbers.size} seeds")
-        if interval := seed_interval(numbers, LEVEL):
+        digits, unit = (1, " %") if scale > 1 else (3, "")
+        interval = seed_interval(numbers, LEVEL)
+        if interval:
             band.append((epoch, interval.low, interval.high))
+        between = f" (seed interval {words.span(interval.low, interval.high, digits=digits)})" if interval else ""
+        of = count(numbers.size, "seed")
+        seeds.append(f"{plain(strategy)}, epoch {epoch}<br>{numbers.mean():.{digits}f}{unit}{between}, {of}")
     shape = [(epoch, high) for epoch, _, high in band] + [(epoch, low) for epoch, low, _ in reversed(band)]
     common = {"legendgroup": strategy, "name": short(strategy), "meta": {"strategy": strategy}}
     return [
@@ -610,23 +613,32 @@ def _change_lines(changes: Mapping[int, float], strategy: str, place: int) -> go
     )
 
 
-def _bars(names: Sequence[str], seeds: Sequence[Sequence[float]], height: int) -> go.Figure:
-    means = [float(np.mean(values)) if values else None for values in seeds]
-    dots = [(value, place) for place, values in enumerate(seeds) for value in values]
+def _bars(
+    names: Sequence[str], seeds: Sequence[Sequence[tuple[TrialRecord, float]]], title: str, height: int
+) -> go.Figure:
+    """Return a bar a name with the mean of its trials, and a mark a trial."""
+    means = [float(np.mean([value for _, value in trials])) if trials else None for trials in seeds]
+    dots = [(value, place, record) for place, trials in enumerate(seeds) for record, value in trials]
     bars = go.Bar(
         x=means,
         y=list(range(len(names))),
         orientation="h",
         marker={"color": COLOURS[0], "opacity": 0.45},
-        hovertext=[f"{plain(n)}<br>{m:.4g}" if m is not None else plain(n) for n, m in zip(names, means, strict=True)],
+        hovertext=[
+            f"{plain(name)}<br>{title}: {mean:.4g}, mean of {count(len(trials), 'trial')}"
+            if mean is not None
+            else plain(name)
+            for name, mean, trials in zip(names, means, seeds, strict=True)
+        ],
         hoverinfo="text",
     )
     marks = go.Scatter(
-        x=[value for value, _ in dots],
-        y=[place for _, place in dots],
+        x=[value for value, _, _ in dots],
+        y=[place for _, place, _ in dots],
         mode="markers",
         marker={"color": COLOURS[0], "size": 5},
-        hoverinfo="x",
+        hovertext=[f"seed {record.seed}, trial {record.trial_id}<br>{value:.4g}" for value, _, record in dots],
+        hoverinfo="text",
     )
     layout = _rows_axis(names) | {"height": height, "showlegend": False, "bargap": 0.35}
     return go.Figure([bars, marks], layout | {"xaxis": {"rangemode": "tozero"}})

@@ -5,6 +5,7 @@ A reader who stops here has the answer. Every sentence is made from the tables, 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,8 @@ import pandas as pd
 from sweep.frames import ORDINARY_ARM, Configuration, Sweep
 from sweep.report.differences import may_be_best
 from sweep.report.pairs import tested
-from sweep.report.words import count, listed, number, total_range
+from sweep.report.words import between, count, listed, number, total_range
+from sweep.settings import DEMO
 from sweep.verdicts import UNDECIDED
 
 PARTS = ("train", "validation", "test")
@@ -50,6 +52,8 @@ class FirstScreen:
     images: Mapping[str, int]
     """Part -> its number of images."""
     hardware: Sequence[str]
+    data: str
+    """The data set, as the last call named it; nothing where it did not."""
     verdict: str
     """The answer, in a sentence."""
     sentences: Sequence[str] = ()
@@ -61,7 +65,7 @@ class FirstScreen:
 def first_screen(sweep: Sweep, tables: Tables, hardware: Sequence[str]) -> FirstScreen:
     """Return what the first screen says; `tables` are those of `all_tables`, the summary cut to this condition."""
     parts = sweep.class_counts.sum()
-    best = _best(tables["summary"])
+    best = best_on_validation(tables["summary"])
     verdict, sentences = _answer(sweep, tables, best)
     return FirstScreen(
         completed=int((sweep.trials["status"] == "completed").sum()),
@@ -72,13 +76,14 @@ def first_screen(sweep: Sweep, tables: Tables, hardware: Sequence[str]) -> First
         seeds=list(dict.fromkeys(seed for each in sweep.configurations for seed in each.planned_seeds)),
         images={part: int(parts[part]) for part in PARTS if parts[part] or not sweep.imported},
         hardware=hardware,
+        data=_data(sweep),
         verdict=verdict,
         sentences=sentences,
         choices=[] if best is None or len(tables["summary"]) < 2 else _choices(best, tables),
     )
 
 
-def _best(summary: pd.DataFrame) -> Row | None:
+def best_on_validation(summary: pd.DataFrame) -> Row | None:
     """Return the row with the highest mean accuracy on validation, or the only row there is."""
     judged = summary[summary["validation_accuracy_mean"].notna()].to_dict("records")
     if not judged and len(summary) == 1:
@@ -123,13 +128,14 @@ def _answer(sweep: Sweep, tables: Tables, best: Row | None) -> tuple[str, list[s
         return verdict, [chosen, _set_of(may, ranking, sweep), *rest]
     if not others:
         verdict = f"{name} is best on validation, and by the test images better than {_all_of(len(compared) - 1)}."
-        return verdict, [chosen, f"{_no_other(ranking, sweep)}.", *rest]
+        return verdict, [chosen, f"It alone may be the best: {_set(1, ranking, sweep)}.", *rest]
     decides = _what_decides(name, others, tables["power"])
     if len(may) == len(compared) and (tested(tables["comparisons"])["verdict"] == UNDECIDED).all():
         verdict = f"Nothing is decided: any of the {_spelled(len(compared))} configurations may be the best."
         return verdict, [f"{name} is best on validation. {chosen}", *decides, *rest]
     verdict = f"{name} is best on validation; {_others(len(others))} may be as good."
-    return verdict, [chosen, f"As good may be {listed(others, MOST_NAMES)} ({_of(ranking, sweep)}).", *decides, *rest]
+    as_good = f"{listed(others, MOST_NAMES)} may be as good: {_set(len(may), ranking, sweep)}."
+    return verdict, [chosen, as_good, *decides, *rest]
 
 
 def _score(best: Row, sweep: Sweep, *, chosen: bool) -> str:
@@ -152,16 +158,17 @@ def _score(best: Row, sweep: Sweep, *, chosen: bool) -> str:
 
 
 def _set_of(may: Sequence[str], ranking: pd.DataFrame, sweep: Sweep) -> str:
-    return f"By the test images {listed(may, MOST_NAMES)} may be the best ({_of(ranking, sweep)})."
+    return f"By the test images {listed(may, MOST_NAMES)} may be the best: {_set(len(may), ranking, sweep)}."
 
 
-def _no_other(ranking: pd.DataFrame, sweep: Sweep) -> str:
-    return f"No other stays among those that may be the best ({_of(ranking, sweep)})"
-
-
-def _of(ranking: pd.DataFrame, sweep: Sweep) -> str:
+def _set(size: int, ranking: pd.DataFrame, sweep: Sweep) -> str:
+    """Say how many of those compared are in the confidence set of the best, and what it lets vary."""
+    of = int(ranking["in_best_set"].notna().sum())
     varied = "seeds and images, also in training" if sweep.division.n_folds else "seeds and test images"
-    return f"95 % confidence set of {int(ranking['in_best_set'].notna().sum())} over {varied}"
+    return (
+        f"{size} of the {of} {'is' if size == 1 else 'are'} in the set that holds the best with 95 % confidence, over "
+        f"{varied}"
+    )
 
 
 def _unranked(ranking: pd.DataFrame, best: str) -> list[str]:
@@ -174,7 +181,8 @@ def _unranked(ranking: pd.DataFrame, best: str) -> list[str]:
 def _what_decides(best: str, others: Sequence[str], power: pd.DataFrame) -> list[str]:
     """Say what would tell the best on validation from the others that may be the best, pair by pair.
 
-    Numbers are those at which a gap of the size that was found is shown at even chances (`sweep.statistics.power`).
+    Numbers are those at which a gap of the size that was found is shown with probability 1/2
+    (`sweep.statistics.power`).
     """
     left = power[power["verdict"] == UNDECIDED].to_dict("records")
     pairs = {frozenset((_name(row, "_a"), _name(row, "_b"))): row for row in left}
@@ -188,17 +196,18 @@ def _what_decides(best: str, others: Sequence[str], power: pd.DataFrame) -> list
     neither = [name for name in rows if name not in by_images and name not in by_seeds]
     found = []
     if by_seeds:
-        found.append(f"about {_range(by_seeds)} more seeds would tell it from {_listed(by_seeds)}")
+        found.append(f"from {_listed(by_seeds)} with about {_range(by_seeds)} more seeds")
     if by_images:
         row = next(iter(rows.values()))
         unit = "test images" if row["units"] == "images" else "groups of test images"
         found.append(
-            f"a few seeds will not tell it from {_listed(by_images)}, but about {_range(by_images)} {unit} in place of "
-            f"{row['n_units']:,} would"
+            f"from {_listed(by_images)}, not with a few more seeds but with about {_range(by_images)} {unit} in place "
+            f"of {row['n_units']:,}"
         )
     if neither:
-        found.append(f"neither more seeds nor more test images alone would tell it from {listed(neither)}")
-    return [f"If the gaps are what they seem, at even chances: {'; '.join(found)}."]
+        found.append(f"from {listed(neither)} neither with more seeds alone nor with more test images alone")
+    seem = "the gap is what it seems" if len(rows) == 1 else "the gaps are what they seem"
+    return [f"If {seem}, there is an even chance to tell it {'; '.join(found)}."]
 
 
 def _choices(best: Row, tables: Tables) -> list[Choice]:
@@ -218,15 +227,33 @@ def _choices(best: Row, tables: Tables) -> list[Choice]:
         score = f"{_percent(rows[fast])} {_interval(rows[fast], 'accuracy')}"
         why = f"{_duration(seconds[fast])} of training, {of}; {score}"
         found.append(Choice(purpose="Best for its training time", name=fast, why=why))
-    known = summary[summary["calibration_error"].notna()].to_dict("records")
-    if known:
-        honest = min(known, key=lambda row: row["calibration_error"])
-        why = (
-            f"calibration error {_percent(honest, 'calibration_error')} {_interval(honest, 'calibration_error')}, the "
-            "lowest on these test images, by which it is also chosen; not tested"
-        )
-        found.append(Choice(purpose="Best calibrated", name=_name(honest), why=why))
-    return found
+    return found + _calibrated(summary)
+
+
+def _calibrated(summary: pd.DataFrame) -> list[Choice]:
+    """Return the best calibrated, where some configuration is known to be less than well calibrated."""
+    known = summary[summary["calibration_error"].notna()]
+    if not len(known):
+        return []
+    if not (known["calibration_error_total_ci_low"] > 0).any():
+        errors = between(100 * known["calibration_error"])
+        why = f"calibration errors are {errors} %; none of {count(len(known), 'configuration')} is shown to be above 0"
+        return [Choice(purpose="Best calibrated", name="Undecided", why=why)]
+    # Of two with the same error as it is printed, the better one on validation.
+    order = known.assign(printed=known["calibration_error"].round(3), validated=-known["validation_accuracy_mean"])
+    honest = order.sort_values(["printed", "validated"], kind="stable").to_dict("records")[0]
+    why = (
+        f"calibration error {_percent(honest, 'calibration_error')} {_interval(honest, 'calibration_error')}, the "
+        "lowest on these test images, by which it is also chosen; not tested"
+    )
+    return [Choice(purpose="Best calibrated", name=_name(honest), why=why)]
+
+
+def _data(sweep: Sweep) -> str:
+    """Return what the last call that names its images calls them: the last part of a path."""
+    if sweep.data is None:
+        return ""
+    return "faces drawn by animefer" if sweep.data == DEMO else PurePath(sweep.data).name
 
 
 def _condition(sweep: Sweep) -> str:

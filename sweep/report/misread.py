@@ -1,6 +1,8 @@
 """The test images that models get wrong most often: candidates for a second look at their labels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -25,16 +27,25 @@ class Readings:
     """(images,) rows of split.json's images."""
     labels: npt.NDArray[np.int64]
     """(images,) class numbers."""
-    counts: npt.NDArray[np.int64]
-    """(images, classes) how many models read the image as each class."""
+    configurations: Sequence[tuple[str, str]]
+    """Model and strategy of those that have a completed seed."""
+    seeds: npt.NDArray[np.int64]
+    """(configurations,) how many completed seeds each has."""
+    by_configuration: npt.NDArray[np.int64]
+    """(configurations, images, classes) how many of a configuration's models read the image as each class."""
     always: npt.NDArray[np.int64]
     """(images,) of how many configurations every seed read it wrongly."""
-    n_configurations: int
+
+    @cached_property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """(images, classes) how many models read the image as each class."""
+        counts: npt.NDArray[np.int64] = self.by_configuration.sum(axis=0)
+        return counts
 
     @property
     def n_models(self) -> int:
         """Models that read each image."""
-        return int(self.counts[0].sum())
+        return int(self.seeds.sum())
 
     @property
     def wrong(self) -> npt.NDArray[np.int64]:
@@ -46,17 +57,22 @@ class Readings:
 
 def readings(sweep: Sweep) -> Readings | None:
     """Return the readings of every test image; None without a completed seed."""
-    tested = [outcomes for each in sweep.configurations if (outcomes := each.outcomes) is not None]
+    tested = [(each, outcomes) for each in sweep.configurations if (outcomes := each.outcomes) is not None]
     if not tested:
         return None
-    images, labels = tested[0].images, tested[0].labels
-    counts = np.zeros((len(images), len(sweep.classes)), dtype=np.int64)
-    always = np.zeros(len(images), dtype=np.int64)
-    for outcomes in tested:
+    images, labels = tested[0][1].images, tested[0][1].labels
+    counts = np.zeros((len(tested), len(images), len(sweep.classes)), dtype=np.int64)
+    for place, (_, outcomes) in enumerate(tested):
         for predicted in outcomes.predicted:
-            counts[np.arange(len(images)), predicted] += 1
-        always += ~outcomes.correct.any(axis=0)
-    return Readings(images=images, labels=labels, counts=counts, always=always, n_configurations=len(tested))
+            counts[place, np.arange(len(images)), predicted] += 1
+    return Readings(
+        images=images,
+        labels=labels,
+        configurations=[(each.model, each.strategy) for each, _ in tested],
+        seeds=np.array([len(outcomes.predicted) for _, outcomes in tested]),
+        by_configuration=counts,
+        always=np.sum([~outcomes.correct.any(axis=0) for _, outcomes in tested], axis=0, dtype=np.int64),
+    )
 
 
 def misread(sweep: Sweep) -> pd.DataFrame:
@@ -76,9 +92,9 @@ def misread(sweep: Sweep) -> pd.DataFrame:
             "predicted": [sweep.classes[guess] for guess in wrong.argmax(axis=1)],
             "n_models": found.n_models,
             "misread_share": wrong.sum(axis=1) / found.n_models,
-            "n_configurations": found.n_configurations,
+            "n_configurations": len(found.configurations),
             "always_misread_by": found.always,
-            "wrong_under_every_seed": found.always == found.n_configurations,
+            "wrong_under_every_seed": found.always == len(found.configurations),
         }
     )
     order = ["misread_share", "always_misread_by", "image"]

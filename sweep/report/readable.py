@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from sweep.report.strategies import strategies_in_words
 from sweep.report.words import chance, give_or_take, number, plus_minus, span, total_range
 
 Row = dict[str, Any]
@@ -22,7 +23,7 @@ FAMILIES = {
     "models_within_strategy": "models within a strategy",
 }
 EFFECTS = {"strategy": "strategies", "model": "models", "interaction": "model × strategy"}
-ABOVE_BELOW = {"better": "better than expected", "worse": "worse than expected"}
+ABOVE_BELOW = {"better": "above the sum", "worse": "below the sum"}
 
 
 def readable(name: str, table: pd.DataFrame) -> pd.DataFrame:
@@ -445,6 +446,7 @@ READERS: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "shares": _shares,
     "lead": _lead,
     "gains": _gains,
+    "strategies": strategies_in_words,
 }
 
 

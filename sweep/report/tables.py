@@ -20,6 +20,7 @@ from sweep.report.gains import gains
 from sweep.report.misread import misread
 from sweep.report.reliability import reliability, risk_coverage
 from sweep.report.spread import calibration, ensembles, variance, within
+from sweep.report.strategies import strategies
 from sweep.report.study import study
 from sweep.report.views import views
 from sweep.statistics import (
@@ -109,7 +110,7 @@ def all_tables(sweep: Sweep) -> dict[str, pd.DataFrame]:
     if len(altered):
         tables["views"] = altered
     if not sweep.imported:
-        tables |= {"efficiency": efficiency(sweep), "ledger": sweep.ledger}
+        tables |= {"efficiency": efficiency(sweep), "ledger": sweep.ledger, "strategies": strategies(sweep)}
         tables["claims"] = claims(sweep, matrices)
         beside = study(here, tables["per_class"])
         if len(beside):

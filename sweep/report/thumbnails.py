@@ -2,7 +2,8 @@
 
     sweep.json's last data folder ─▶ file, its SHA-256 as in split.json ─▶ the square the models saw ─▶ data: URI
 
-Each carries as what the models read it, so that the page can show those of one cell of a confusion matrix.
+Each carries as what every configuration's models read it, so that the page can show those of one cell of a confusion
+matrix.
 """
 
 import base64
@@ -44,8 +45,10 @@ class Face:
     """Class number."""
     share: float
     """Of the models that misread it."""
-    read_as: dict[int, float]
-    """Wrong class number -> share of the models that read it so, the largest first."""
+    mostly: int
+    """The wrong class as which most models read it."""
+    by_configuration: dict[int, dict[int, int]]
+    """Place among `Faces.configurations` -> wrong class number -> how many of its seeds read the image so."""
     uri: str
 
 
@@ -68,6 +71,9 @@ class Faces:
     """The worst first."""
     told: str
     pairs: Sequence[Pair] = ()
+    configurations: Sequence[str] = ()
+    seeds: Sequence[int] = ()
+    """How many each configuration has."""
 
 
 def faces(sweep: Sweep, root: Path | None) -> Faces:
@@ -99,15 +105,16 @@ def faces(sweep: Sweep, root: Path | None) -> Faces:
         shown=[shown[row] for row in _worst_first(found) if row in shown],
         told=_told(len(shown), len(rows), lacking, everything=tried == len(rows)),
         pairs=list(_pairs(found, list(shown))),
+        configurations=[f"{model}/{strategy}" for model, strategy in found.configurations],
+        seeds=found.seeds.tolist(),
     )
 
 
 def data_folder(sweep: Sweep, directory: Path) -> Path | None:
     """Return the folder of images that the sweep's last call named, if it is there; drawn faces lie in `directory`."""
-    named = next((call["settings"].get("data") for call in reversed(sweep.calls) if call.get("settings")), None)
-    if not isinstance(named, str) or not named:
+    if sweep.data is None:
         return None
-    folder = directory / "faces" if named == DEMO else Path(named)
+    folder = directory / "faces" if sweep.data == DEMO else Path(sweep.data)
     return folder if folder.is_dir() else None
 
 
@@ -147,14 +154,17 @@ def _thumbnail(sweep: Sweep, root: Path, row: int) -> str | None:
 
 
 def _face(sweep: Sweep, found: Readings, row: int, uri: str) -> Face:
-    wrong = found.counts[row].copy()
-    wrong[found.labels[row]] = 0
-    order = [int(number) for number in np.argsort(-wrong, kind="stable") if wrong[number]]
+    wrong = found.by_configuration[:, row].copy()
+    wrong[:, found.labels[row]] = 0
+    by_configuration: dict[int, dict[int, int]] = {}
+    for place, number in np.argwhere(wrong).tolist():
+        by_configuration.setdefault(place, {})[number] = int(wrong[place, number])
     return Face(
         image=sweep.split_file.images[int(found.images[row])].path,
         true=int(found.labels[row]),
         share=float(wrong.sum() / found.n_models),
-        read_as={number: round(float(wrong[number] / found.n_models), 4) for number in order},
+        mostly=int(wrong.sum(axis=0).argmax()),
+        by_configuration=by_configuration,
         uri=uri,
     )
 

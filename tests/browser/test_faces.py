@@ -31,10 +31,17 @@ def shown(page):
     return page.locator("#faces li:not([hidden])")
 
 
-def pairs(page):
-    """Return (true, predicted, shown) of every pair that the list offers."""
-    values = page.locator("#faces-pair option").evaluate_all("all => all.map(one => [one.value, one.textContent])")
-    return [(*value.split(), int(text.rsplit(": ", 1)[1].split(" of ")[0])) for value, text in values if value]
+def pairs(page, configuration=None):
+    """Return true and predicted class of every pair that the list offers, and of how many faces in the page it is."""
+    values = page.locator("#faces-pair option").evaluate_all("all => all.map(one => one.value)")
+    faces = page.locator("#faces li").evaluate_all(
+        "all => all.map(one => [one.dataset.true, JSON.parse(one.dataset.by)])"
+    )
+    of = (lambda by: [by.get(str(configuration), {})]) if configuration is not None else (lambda by: by.values())
+    pairs = [value.split() for value in values if value]
+    return [
+        (true, as_, sum(is_ == true and any(as_ in one for one in of(by)) for is_, by in faces)) for true, as_ in pairs
+    ]
 
 
 def click_cell(page, true, predicted):
@@ -61,11 +68,23 @@ def test_the_worst_are_shown_and_are_pictures(page):
 def test_a_pair_of_the_list_shows_its_images_the_surest_mistake_first(page):
     true, predicted, number = max(pairs(page), key=lambda pair: pair[2])
     page.select_option("#faces-pair", f"{true} {predicted}")
-    read = shown(page).evaluate_all("all => all.map(one => [one.dataset.true, JSON.parse(one.dataset.read)])")
+    read = shown(page).evaluate_all("all => all.map(one => [one.dataset.true, JSON.parse(one.dataset.by)])")
     assert len(read) == number
     assert {label for label, _ in read} == {true}
-    shares = [by_class[predicted] for _, by_class in read]
-    assert shares == sorted(shares, reverse=True)
+    models = [sum(by_class.get(predicted, 0) for by_class in by.values()) for _, by in read]
+    assert models == sorted(models, reverse=True)
+    assert models[-1] > 0
+
+
+def test_one_configurations_mistakes_are_its_own(page):
+    page.select_option("#faces-by", index=2)
+    by = shown(page).evaluate_all("all => all.map(one => JSON.parse(one.dataset.by)['1'] ?? {})")
+    mistakes = [sum(each.values()) for each in by]
+    assert 0 < len(by) <= WORST
+    assert mistakes == sorted(mistakes, reverse=True)
+    assert mistakes[-1] > 0
+    name = page.locator("#faces-by option").nth(2).text_content()
+    assert f"by {name}, {len(by)} of the images" in page.inner_text("#faces-told")
 
 
 def test_the_list_goes_back_to_the_worst_by_keyboard(page):
@@ -77,16 +96,20 @@ def test_the_list_goes_back_to_the_worst_by_keyboard(page):
 
 
 def test_a_click_on_a_cell_chooses_its_pair(page):
-    true, predicted, number = max(pairs(page), key=lambda pair: pair[2])
+    true, predicted, number = max(pairs(page, 0), key=lambda pair: pair[2])
     click_cell(page, int(true), int(predicted))
     assert page.input_value("#faces-pair") == f"{true} {predicted}"
+    assert page.input_value("#faces-by") == "0"
     assert shown(page).count() == number
     assert page.evaluate("document.activeElement.id") == "faces-pair"
+    page.click("#faces-back")
+    assert page.evaluate("location.hash") == "#figure-confusion-0"
 
 
-def test_a_click_on_what_is_right_says_that_there_is_nothing_to_show(page):
+def test_a_click_on_what_is_right_moves_nothing(page):
     click_cell(page, 2, 2)
-    assert "No image of that cell is in this page" in page.inner_text("#faces-told")
+    assert page.inner_text("#faces-told") == ""
+    assert page.input_value("#faces-by") == ""
     assert shown(page).count() == WORST
 
 

@@ -123,7 +123,7 @@ def test_paper_has_every_figure_in_dark_ink_and_no_controls(opened, usual):
         page.evaluate(
             "Math.max(...[...document.querySelectorAll('.main-svg')].map(each => +each.getAttribute('width')))"
         )
-        <= 640
+        <= 960
     )
     for gone in ("nav", "#filter", "details.save", ".skip"):
         assert page.locator(f"{gone}:visible").count() == 0, gone

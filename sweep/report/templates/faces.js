@@ -1,42 +1,66 @@
-// Which misread images are shown: the worst, or those of one pair of classes, chosen in the list or in a matrix.
+// Which misread images are shown: the worst, or those of one mistake, of all configurations or of one; both are chosen
+// in lists or by a click on a cell of a confusion matrix.
 (() => {
   const list = document.getElementById("faces");
   if (!list) return;
-  const choice = document.getElementById("faces-pair"), told = document.getElementById("faces-told");
+  const byId = id => document.getElementById(id);
+  const choice = byId("faces-pair"), by = byId("faces-by"), told = byId("faces-told"), back = byId("faces-back");
+  const configurations = JSON.parse(list.dataset.configurations), seeds = JSON.parse(list.dataset.seeds);
+  const sum = numbers => numbers.reduce((all, number) => all + number, 0);
   const faces = [...list.children].map(item => (
-    {item, worst: !item.hidden, is: item.dataset.true, read: JSON.parse(item.dataset.read),
+    {item, worst: !item.hidden, is: item.dataset.true, by: JSON.parse(item.dataset.by),
      words: item.querySelector("span"), usual: item.querySelector("span").textContent}));
+  const most = faces.filter(face => face.worst).length;
 
-  const show = () => {
-    const [is, as] = choice.value.split(" ");
-    const chosen = faces.filter(face => as ? face.is === is && as in face.read : face.worst);
-    if (as) chosen.sort((one, other) => other.read[as] - one.read[as]);
-    for (const face of faces) {
-      face.item.hidden = !chosen.includes(face);
-      face.words.textContent = as && as in face.read ? `${Math.round(100 * face.read[as])} % read it so` : face.usual;
-    }
-    list.append(...(as ? chosen : faces).map(face => face.item));
-    told.textContent = `Shown: ${choice.selectedOptions[0].textContent}`;
+  // Of the chosen configuration's models, or of all, how many read a face as a class, or as any wrong one.
+  const mistakes = (face, as) => {
+    const read = by.value ? [face.by[by.value] ?? {}] : Object.values(face.by);
+    return sum(read.map(one => as ? one[as] ?? 0 : sum(Object.values(one))));
   };
 
-  const choose = (is, as) => {
+  const show = () => {
+    const [is, as] = choice.value.split(" "), models = by.value ? seeds[by.value] : sum(seeds);
+    const usual = !as && !by.value;
+    let chosen = usual ? faces.filter(face => face.worst)
+      : faces.filter(face => (!as || face.is === is) && mistakes(face, as))
+             .sort((one, other) => mistakes(other, as) - mistakes(one, as));
+    if (!as) chosen = chosen.slice(0, most);
+    for (const face of faces) {
+      face.item.hidden = !chosen.includes(face);
+      const number = mistakes(face, as);
+      face.words.textContent = usual ? face.usual
+        : `${by.value ? `${number} of ${models} seeds` : `${Math.round(100 * number / models)} %`} ${as ? "read it so" : "wrong"}`;
+    }
+    list.append(...(usual ? faces : chosen).map(face => face.item));
+    const what = as ? choice.selectedOptions[0].textContent : "those misread most often";
+    const who = by.value ? `by ${configurations[by.value]}` : "by any configuration";
+    told.textContent = chosen.length ? `Shown: ${what} ${who}, ${chosen.length} of the images in this page.`
+      : `No image in this page: ${what} ${who}. tables/misread.csv names all that were misread.`;
+  };
+
+  const choose = (is, as, plot) => {
+    const {model, strategy} = report.read(plot);
+    by.value = String(configurations.indexOf(`${model}/${strategy}`));
     choice.value = `${is} ${as}`;
     const there = choice.selectedIndex >= 0;
     if (!there) choice.value = "";
     show();
     if (!there) told.textContent = "No image of that cell is in this page; tables/misread.csv names all that were misread.";
-    document.getElementById("misread").scrollIntoView();
+    back.href = `#${plot.id}`;
+    back.hidden = false;
+    byId("misread").scrollIntoView();
     choice.focus({preventScroll: true});
   };
 
-  document.getElementById("faces-choice").hidden = false;
-  choice.addEventListener("change", show);
+  byId("faces-choice").hidden = false;
+  for (const each of [choice, by]) each.addEventListener("change", show);
   for (const plot of document.querySelectorAll('.plot[id^="figure-confusion-"]')) {
     // A figure can be clicked once it is drawn, and forgets what it was told when it is drawn anew.
     plot.addEventListener("pointerenter", () => {
       if (!plot.on) return;
       plot.removeAllListeners("plotly_click");
-      plot.on("plotly_click", event => choose(event.points[0].y, event.points[0].x));
+      // What is read rightly has no faces to show.
+      plot.on("plotly_click", ({points: [{x, y}]}) => { if (x !== y) choose(y, x, plot); });
     });
   }
 })();

@@ -35,7 +35,7 @@ document.documentElement.classList.add("scripted");
     if (!figure) return;
     plot.dataset.drawn = "yes";
     const layout = {...figure.layout, height: plot.clientHeight, template: template(print ? onPaper : plot), dragmode: false};
-    if (print) layout.width = plot.closest(".grid") ? 310 : 640;
+    if (print) layout.width = plot.closest(".grid") ? 310 : 960;
     Plotly.react(plot, figure.data, layout, {displaylogo: false, responsive: true, displayModeBar: false});
   };
 

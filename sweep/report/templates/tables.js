@@ -4,10 +4,13 @@
   const isNumber = cell => "value" in cell.dataset || /^[−-]?\d[\d,]*(\.\d+)?$/.test(cell.textContent.trim());
   const words = new Intl.Collator("en", {numeric: true});
 
-  // Ascending, descending, as it was. What is no number comes after all that are, in either order.
+  // What is no number comes after all that are, in either order.
+  const isNumeric = (rows, column) =>
+    rows.some(row => isNumber(row.cells[column])) && !rows[0].cells[column].classList.contains("wrap");
+
   const sorted = (rows, column, direction) => {
     const cells = new Map(rows.map(row => [row, row.cells[column]]));
-    const numeric = rows.some(row => isNumber(cells.get(row))) && !rows[0].cells[column].classList.contains("wrap");
+    const numeric = isNumeric(rows, column);
     const by = (one, other) => {
       const [a, b] = [cells.get(one), cells.get(other)];
       if (!numeric) return direction * words.compare(a.textContent, b.textContent);
@@ -30,8 +33,9 @@
       button.append(...head.childNodes);
       head.append(button);
       button.addEventListener("click", () => {
-        const next = {ascending: "descending", descending: null}[head.getAttribute("aria-sort")];
-        const now = next === undefined ? "ascending" : next;
+        // Numbers the greatest first, words from A; then the other way round; then as it was.
+        const [first, second] = isNumeric(rows, column) ? ["descending", "ascending"] : ["ascending", "descending"];
+        const now = {[first]: second, [second]: null}[head.getAttribute("aria-sort")];
         for (const each of heads) each.removeAttribute("aria-sort");
         if (now) head.setAttribute("aria-sort", now);
         const order = now ? sorted(rows, column, now === "ascending" ? 1 : -1) : rows;

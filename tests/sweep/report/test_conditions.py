@@ -246,7 +246,7 @@ def test_under_folds_other_views_are_of_all_images(folded):
 def test_under_folds_a_curve_is_over_seeds_not_trials(folded):
     sweep = read_sweep(folded)
     (drawing,) = (each for each in curves(sweep) if each.key == "figure-curve-0-validation-loss")
-    texts = [text for trace in drawing.figure.data for text in trace.hovertext or () if "epoch 1:" in text]
+    texts = [text for trace in drawing.figure.data for text in trace.hovertext or () if "epoch 1<br>" in text]
     assert texts
     assert all(text.endswith(", 4 seeds") for text in texts)
 

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from sweep.frames import read_sweep
-from sweep.report.confusions import best_and_worst_class, confused_pairs, most_confused
+from sweep.report.confusions import best_and_worst_class, confused_pairs, most_confused, worst_of
+from sweep.report.first_screen import best_on_validation
 from sweep.report.readable import readable
 from sweep.report.tables import all_tables
 from tests.sweep.records import Plan, plant
@@ -63,7 +64,7 @@ def test_a_class_without_test_images_is_never_the_true_one():
 
 def test_the_finding_tells_the_worst_pair_its_reverse_and_the_most_one_sided(pairs):
     assert most_confused(pairs) == (
-        "Most often b is read as a: 40.0 % of its test images, mean over 2 configurations; the reverse happens to "
+        "Over all 2 configurations, most often b is read as a: 40.0 % of its test images; the reverse happens to "
         "20.0 %."
     )
     other = pairs.assign(asymmetry=[0.1, 0.2])
@@ -91,7 +92,7 @@ def test_the_words_are_in_percent(pairs):
 
 def test_best_and_worst_class_are_told_with_their_numbers(tables):
     means = tables["per_class"].groupby("class")["f1_mean"].mean()
-    text = best_and_worst_class(tables["per_class"])
+    text = best_and_worst_class(tables["per_class"], None)
     best, worst = means.idxmax(), means.idxmin()
     assert f"Best recognised by F1, mean over configurations: {best}, {100 * means[best]:.1f} %" in text
     assert f"Worst: {worst}, {100 * means[worst]:.1f} %" in text
@@ -101,8 +102,48 @@ def test_a_class_without_test_images_is_not_the_worst(tables):
     table = tables["per_class"].copy()
     rows = table["class"] == "Sad"
     table.loc[rows, ["support", "f1_mean"]] = [0, 0.0]
-    assert "Sad" not in best_and_worst_class(table)
+    assert "Sad" not in best_and_worst_class(table, None)
+
+
+def test_the_best_on_validation_leads_with_its_own_classes(tables):
+    chosen = best_on_validation(tables["summary"])
+    own = tables["per_class"][
+        (tables["per_class"]["model"] == chosen["model"]) & (tables["per_class"]["strategy"] == chosen["strategy"])
+    ].set_index("class")["f1_mean"]
+    text = best_and_worst_class(tables["per_class"], chosen)
+    assert text.startswith(
+        f"{chosen['model']}/{chosen['strategy']}, best on validation: F1 is highest for {own.idxmax()}, "
+        f"{100 * own.max():.1f} %, and lowest for {own.idxmin()}, {100 * own.min():.1f} %. Best recognised"
+    )
+
+
+def test_classes_that_are_alike_as_printed_are_all_named(tables):
+    chosen = best_on_validation(tables["summary"])
+    table = tables["per_class"].copy()
+    table.loc[table["class"].isin(["Sad", "Happy"]), "f1_mean"] = 0.9901
+    table.loc[table["class"] == "Sad", "f1_mean"] = 0.9902
+    assert "F1 is highest for Happy and Sad, 99.0 %" in best_and_worst_class(table, chosen)
+
+
+def test_the_best_on_validation_leads_with_its_own_mistake(tables):
+    chosen = best_on_validation(tables["summary"])
+    rows = tables["confusion"]
+    rows = rows[(rows["model"] == chosen["model"]) & (rows["strategy"] == chosen["strategy"])]
+    worst = rows[rows["true"] != rows["predicted"]].sort_values("share_mean").iloc[-1]
+    assert worst_of(chosen, tables["confusion"]) == (
+        f"{chosen['model']}/{chosen['strategy']}, best on validation, most often reads {worst['true']} as "
+        f"{worst['predicted']}: {100 * worst['share_mean']:.1f} % of its test images."
+    )
+
+
+def test_one_configuration_alone_is_not_set_apart(tables):
+    chosen = best_on_validation(tables["summary"])
+    rows = tables["confusion"]
+    assert worst_of(chosen, rows[(rows["model"] == chosen["model"]) & (rows["strategy"] == chosen["strategy"])]) == ""
+    assert worst_of(None, rows) == ""
 
 
 def test_classes_that_are_alike_have_no_best(tables):
-    assert best_and_worst_class(tables["per_class"].assign(f1_mean=0.5)).startswith("All classes are recognised alike")
+    assert best_and_worst_class(tables["per_class"].assign(f1_mean=0.5), None).startswith(
+        "All classes are recognised alike"
+    )

@@ -76,10 +76,10 @@ def test_the_verdict_is_what_was_planted(name, verdict, tmp_path):
 def test_what_lacks_decides_what_would_help(tmp_path):
     seeds = " ".join(screen(tmp_path / "seeds", PLANTED["want_of_seeds"]).sentences)
     images = " ".join(screen(tmp_path / "images", PLANTED["want_of_images"]).sentences)
-    assert "more seeds would tell it from" in seeds
-    assert "test images" not in seeds.partition("even chances")[2]
-    assert "a few seeds will not tell it from" in images
-    assert "test images in place of 60 would" in images
+    assert seeds.partition("an even chance to tell it from ")[2].endswith(" more seeds.")
+    assert "test images" not in seeds.partition("an even chance")[2]
+    assert ", not with a few more seeds but with about" in images
+    assert images.endswith("test images in place of 60.")
 
 
 def test_the_most_accurate_is_never_one_that_the_test_images_have_ruled_out(tmp_path):

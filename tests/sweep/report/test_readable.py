@@ -54,7 +54,7 @@ def test_a_part_of_the_interaction_is_one_configurations(tmp_path):
     effects = all_tables(read_sweep(plant(tmp_path)))["effects"]
     row = effects.index[effects["effect"] == "interaction"][0]
     words = readable("effects", effects.assign(verdict="worse")).loc[row]
-    assert (words["a"], words["b"], words["a is"]) == ("resnet18/linear_probe", "", "worse than expected")
+    assert (words["a"], words["b"], words["a is"]) == ("resnet18/linear_probe", "", "below the sum")
 
 
 def test_a_standard_deviation_of_nothing_has_no_interval(tables):

@@ -13,7 +13,7 @@ from sweep.report.tables import all_tables
 from tests.sweep.records import Plan, plant
 
 ALL = [
-    *("ranking", "architecture", "differences", "power", "gains", "confusion", "misread"),
+    *("strategies", "ranking", "architecture", "differences", "power", "gains", "confusion", "misread"),
     *("calibration", "ensembles", "variance", "views", "classes", "curves", "efficiency", "data", "claims"),
 ]
 MODELS = ("resnet18", "resnet50", "vit_b_16", "vit_s_16")
@@ -68,13 +68,31 @@ def test_effects_that_are_decided_are_named(study, found):
     effects = study[1]["effects"]
     models = effects[(effects["metric"] == "accuracy") & (effects["effect"] == "model")]
     assert (models["verdict"] != "undecided").any()
-    finding = found["differences"].finding.partition("Over the strategies compared, ")[2].partition(".")[0]
+    finding = found["differences"].finding.partition("n average over the strategies compared, ")[2].partition(".")[0]
     for row in models.to_dict("records"):
         sides = (row["a"], row["b"]) if row["verdict"] == "better" else (row["b"], row["a"])
         told = any(
             sides[0] in part.partition(" better than ")[0] and part.endswith(sides[1]) for part in finding.split("; ")
         )
         assert told == (row["verdict"] != "undecided")
+
+
+def test_where_models_differ_in_it_verdicts_within_each_come_first(study, found):
+    pairs = study[1]["comparisons"]
+    within = pairs[(pairs["metric"] == "accuracy") & (pairs["family"] == "strategies_within_model")]
+    decided = within[within["verdict"] != "undecided"]
+    finding = found["differences"].finding
+    assert finding.startswith(f"Of {len(within)} pairs of strategies within a model {len(decided)} are decided. ")
+    for name in decided["model_a"].unique():
+        assert f". {name}: " in finding.partition("On average")[0]
+
+
+def test_models_that_answer_alike_have_no_verdicts_within_first(study):
+    sweep, tables = study
+    alike = tables["effects"].copy()
+    alike.loc[alike["effect"] == "interaction", "verdict"] = "undecided"
+    found = sections(sweep, {**tables, "effects": alike})
+    assert next(each for each in found if each.key == "differences").finding.startswith("Over the models compared, ")
 
 
 def test_pairs_are_shown_family_by_family_by_their_adjusted_p(found):
@@ -186,7 +204,7 @@ def test_without_results_there_is_nothing_to_find(tmp_path):
 def test_what_left_the_families_is_not_ranked(tmp_path):
     missing = [("resnet18", "full", seed) for seed in (1, 2, 3)]
     sweep, tables = read(tmp_path, seeds=(42, 1, 2, 3, 4), missing=missing)
-    assert "Not ranked: 1 configuration, for want of seeds" in sections(sweep, tables)[0].finding
+    assert "Not ranked: 1 configuration, for want of seeds" in sections(sweep, tables)[1].finding
 
 
 @pytest.mark.parametrize(
