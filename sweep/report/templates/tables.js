@@ -35,7 +35,7 @@
       button.addEventListener("click", () => {
         // Numbers the greatest first, words from A; then the other way round; then as it was.
         const [first, second] = isNumeric(rows, column) ? ["descending", "ascending"] : ["ascending", "descending"];
-        const now = {[first]: second, [second]: null}[head.getAttribute("aria-sort")];
+        const now = {[first]: second, [second]: ""}[head.getAttribute("aria-sort")] ?? first;
         for (const each of heads) each.removeAttribute("aria-sort");
         if (now) head.setAttribute("aria-sort", now);
         const order = now ? sorted(rows, column, now === "ascending" ? 1 : -1) : rows;
