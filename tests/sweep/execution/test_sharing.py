@@ -28,7 +28,11 @@ def small_store():
 @pytest.fixture
 def own_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return tmp_path
+    held = {}
+    monkeypatch.setattr(sharing, "_held", held)
+    yield tmp_path
+    for lock in held.values():
+        lock.close()
 
 
 def images(count):
