@@ -33,32 +33,37 @@ def of_ranking(table: pd.DataFrame) -> str:
 
 
 def of_differences(pairs: pd.DataFrame, effects: pd.DataFrame) -> str:
-    """Say what is decided between strategies and models, and of how many pairs; both tables in accuracy."""
+    """Say what is decided between strategies and between models, and of how many pairs, a paragraph each.
+
+    Both tables are of accuracy.
+    """
     found = []
-    depends = (effects[effects["effect"] == "interaction"]["verdict"].isin(("better", "worse"))).any()
+    depends = effects[effects["effect"] == "interaction"]["verdict"].isin(("better", "worse")).any()
     for effect, over, within in (("strategy", "model", "strategies"), ("model", "strategy", "models")):
         if not len(family := effects[effects["effect"] == effect]):
             continue
-        if depends:
-            # Means over models that a strategy serves differently say little of any one of them.
-            found.append(_within(pairs[pairs["family"] == f"{within}_within_{over}"], over, within))
-        found.append(f"{'On average over' if depends else 'Over'} the {_several(over)} compared, {_orders(family)}.")
+        average = f"{'On average over' if depends else 'Over'} the {_several(over)} compared, {_orders(family)}."
+        # Means over models that a strategy serves differently say little of any one of them.
+        first = [_within(pairs[pairs["family"] == f"{within}_within_{over}"], over, within)] if depends else []
+        found.append(" ".join([*first, average]))
     if not len(effects):
         found.append(
             "No effects of models and strategies: they take two of one of them, and results on enough common seeds of "
             "every combination."
         )
-    everything = pairs[pairs["family"] == "all_pairs"]
-    tested = everything[everything["p_adjusted"].notna()]
+    return "\n".join([*found, _of_pairs(pairs[pairs["family"] == "all_pairs"])])
+
+
+def _of_pairs(pairs: pd.DataFrame) -> str:
+    tested = pairs[pairs["p_adjusted"].notna()]
     if not len(tested):
-        return " ".join([*found, "No pair is tested: that takes two configurations with two seeds in common."])
+        return "No pair is tested: that takes two configurations with two seeds in common."
     decided = int((tested["verdict"] != UNDECIDED).sum())
-    found.append(f"Of {count(len(tested), 'pair')} of configurations {_how_many(decided, len(tested))} decided.")
-    if left := len(everything) - len(tested):
+    found = [f"Of {count(len(tested), 'pair')} of configurations {_how_many(decided, len(tested))} decided."]
+    if left := len(pairs) - len(tested):
         found.append(f"{left} could not be tested, for want of seeds in common.")
     needed = between(100 * tested["smallest_detectable"])
-    found.append(f"To be shown among them, a difference in accuracy had to reach {needed} points.")
-    return " ".join(found)
+    return " ".join([*found, f"To be shown among them, a difference in accuracy had to reach {needed} points."])
 
 
 def _several(side: str) -> str:
