@@ -110,6 +110,13 @@ def test_every_figure_has_a_table_behind_it(opened, usual):
     assert page.locator(".behind").count() == 0
 
 
+def test_heads_of_tables_stand_on_every_page(opened, usual):
+    page = opened(usual)
+    page.emulate_media(media="print")
+    shown = page.evaluate("getComputedStyle(document.querySelector('#summary button.sort')).display")
+    assert shown == "contents"
+
+
 def test_paper_has_every_figure_in_dark_ink_and_no_controls(opened, usual):
     page = opened(usual, color_scheme="dark")
     page.emulate_media(media="print")
@@ -125,7 +132,7 @@ def test_paper_has_every_figure_in_dark_ink_and_no_controls(opened, usual):
         )
         <= 960
     )
-    for gone in ("nav", "#filter", "details.save", ".skip"):
+    for gone in ("nav", "#filter", "#cells-choice", "#faces-choice", "details.save", ".skip"):
         assert page.locator(f"{gone}:visible").count() == 0, gone
     assert page.pdf().startswith(b"%PDF")
     page.emulate_media(media="screen")
