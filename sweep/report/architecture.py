@@ -9,7 +9,7 @@ import pandas as pd
 
 from sweep.report.figures import CELLS_WITH_TEXT, DARKEST_FROM, Drawing, heat_map, plain
 from sweep.report.filtering import Place
-from sweep.report.words import count, listed, number, plus_minus, span, total_range
+from sweep.report.words import count, listed, name_of, number, plus_minus, span, total_range
 from sweep.verdicts import UNDECIDED
 
 MOST_NAMED = 3
@@ -133,7 +133,10 @@ def _drawing(
 def _mean_words(row: Mapping[Any, Any]) -> str:
     if not row or not row["n_seeds"]:
         return "no completed seed"
-    lines = [f"{_name(row)}", f"{plus_minus(row, 'accuracy', 100, 1)} %, {row['n_seeds']} of {row['n_planned']} seeds"]
+    lines = [
+        plain(name_of(row)),
+        f"{plus_minus(row, 'accuracy', 100, 1)} %, {row['n_seeds']} of {row['n_planned']} seeds",
+    ]
     if interval := total_range(row, "accuracy", 100, 1):
         lines.append(f"total interval {interval} %")
     return "<br>".join(lines)
@@ -142,12 +145,8 @@ def _mean_words(row: Mapping[Any, Any]) -> str:
 def _gain_words(row: Mapping[Any, Any]) -> str:
     if not row:
         return "no gain known"
-    lines = [f"{_name(row)}", f"{number(100 * row['gain'], 1)} points over the linear probe"]
+    lines = [plain(name_of(row)), f"{number(100 * row['gain'], 1)} points over the linear probe"]
     lines.append(count(row["n_seeds"], "seed"))
     if interval := span(row["total_ci_low"], row["total_ci_high"], 100):
         lines.append(f"total interval {interval} points")
     return "<br>".join(lines)
-
-
-def _name(row: Mapping[Any, Any]) -> str:
-    return f"{plain(row['model'])}/{plain(row['strategy'])}"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sweep.report.words import between, count, listed, number
+from sweep.report.words import between, count, listed, name_of, number
 
 CONFUSED_COLUMNS = [
     *("true", "predicted", "n_configurations", "share_mean", "share_low", "share_high"),
@@ -51,10 +51,10 @@ def worst_of(best: Mapping[Any, Any] | None, confusion: pd.DataFrame) -> str:
     here = confusion[(confusion["model"] == best["model"]) & (confusion["strategy"] == best["strategy"])]
     mistakes = here[(here["true"] != here["predicted"]) & (here["share_mean"] > 0)]
     if not len(mistakes):
-        return f"{best['model']}/{best['strategy']}, best on validation, takes no test image for another class."
+        return f"{name_of(best)}, best on validation, takes no test image for another class."
     row = mistakes.loc[mistakes["share_mean"].idxmax()]
     return (
-        f"{best['model']}/{best['strategy']}, best on validation, most often reads {row['true']} as "
+        f"{name_of(best)}, best on validation, most often reads {row['true']} as "
         f"{row['predicted']}: {number(100 * row['share_mean'], 1)} % of its test images."
     )
 
@@ -105,9 +105,7 @@ def best_and_worst_class(per_class: pd.DataFrame, best: Mapping[Any, Any] | None
         return found
     here = tested[(tested["model"] == best["model"]) & (tested["strategy"] == best["strategy"])]
     of_best = here.set_index("class")["f1_mean"]
-    return (
-        f"{best['model']}/{best['strategy']}, best on validation: {_extremes(of_best)}. {found}" if len(here) else found
-    )
+    return f"{name_of(best)}, best on validation: {_extremes(of_best)}. {found}" if len(here) else found
 
 
 def _extremes(f1: "pd.Series[float]") -> str:

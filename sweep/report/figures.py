@@ -20,7 +20,7 @@ from sweep.report import words
 from sweep.report.filtering import METRICS, Place, configurations, places
 from sweep.report.readable import DISPLAYED, VIEWS
 from sweep.report.tables import LEVEL
-from sweep.report.words import count, listed
+from sweep.report.words import count, listed, name_of, names_of
 from sweep.statistics import seed_interval
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -101,7 +101,7 @@ def _result(sweep: Sweep, summary: Table, metric: str, title: str, scale: float,
     ]
     spread += [end for end in ends if _there(end)]
     means = [scale * row[f"{metric}_mean"] for _, row in rows]
-    layout = _rows_axis([f"{row['model']}/{row['strategy']}" for _, row in rows])
+    layout = _rows_axis([name_of(row) for _, row in rows])
     return Drawing(
         key=f"figure-{metric.replace('_', '-')}",
         title=f"Test {METRICS[metric].lower()} by configuration",
@@ -324,9 +324,9 @@ def views(table: Table) -> Drawing:
 
     Its colours run from no loss to the greatest, or to `DARKEST_FROM` where all are small.
     """
-    names = list(dict.fromkeys(_names(table)))
+    names = list(dict.fromkeys(names_of(table)))
     kinds = list(dict.fromkeys(table["view"]))
-    rows = {(name, row["view"]): row for name, row in zip(_names(table), table.to_dict("records"), strict=True)}
+    rows = {(name, row["view"]): row for name, row in zip(names_of(table), table.to_dict("records"), strict=True)}
     cells = [[rows.get((name, kind), {}) for kind in kinds] for name in names]
     lost = [[100 * row.get("loss_of_accuracy", math.nan) for row in line] for line in cells]
     hover = [[_view_words(row) for row in line] for line in cells]
@@ -349,7 +349,7 @@ def _view_words(row: Mapping[Any, Any]) -> str:
     if not row:
         return "not met"
     lines = [
-        f"{plain(row['model'])}/{plain(row['strategy'])}",
+        plain(name_of(row)),
         f"{plain(VIEWS.get(row['view'], row['view']))}: accuracy {100 * row['accuracy_mean']:.1f} %",
         f"{words.number(100 * row['loss_of_accuracy'], 1)} points lost, {words.count(row['n_seeds'], 'seed')}",
     ]
@@ -369,7 +369,7 @@ def gains(sweep: Sweep, table: Table) -> Drawing:
         title="Gain in test accuracy over the same model's linear probe",
         description=(f"From {min(known):.1f} to {max(known):.1f} points. " if known else "")
         + "The table beneath holds every number.",
-        figure=_gain_bars(sweep, rows, [f"{row['model']}/{row['strategy']}" for row in rows], height, _ends(rows)),
+        figure=_gain_bars(sweep, rows, [name_of(row) for row in rows], height, _ends(rows)),
         height=height,
         rows=configurations([(row["model"], row["strategy"]) for row in rows]),
     )
@@ -458,7 +458,7 @@ def _result_traces(
     # Ids are long, and the same whatever the metric: a thousand trials would say them four times.
     first = metric.name == "accuracy"
     found = {each.name: each for each in sweep.configurations}
-    here = [found[f"{row['model']}/{row['strategy']}"] for row in rows]
+    here = [found[name_of(row)] for row in rows]
     seeds = [
         (place, each, seed, metric.scale * float(test[metric.name]))
         for place, each in zip(places, here, strict=True)
@@ -510,7 +510,7 @@ def _less(these: Sequence[float], those: Sequence[float]) -> list[float]:
 
 def _result_words(row: Mapping[Any, Any], metric: Metric) -> str:
     lines = [
-        f"{plain(row['model'])}/{plain(row['strategy'])}",
+        plain(name_of(row)),
         f"{words.number(metric.scale * row[f'{metric.name}_mean'], metric.digits)}{metric.unit}, "
         f"{row['n_seeds']} of {row['n_planned']} seeds",
     ]
@@ -760,7 +760,3 @@ def _completed(summary: Table) -> list[tuple[int, Any]]:
 def _by_strategy(rows: Sequence[tuple[int, Any]]) -> Iterator[tuple[str, list[tuple[int, Any]]]]:
     for strategy in dict.fromkeys(row["strategy"] for _, row in rows):
         yield strategy, [(place, row) for place, row in rows if row["strategy"] == strategy]
-
-
-def _names(table: Table) -> list[str]:
-    return [f"{model}/{strategy}" for model, strategy in zip(table["model"], table["strategy"], strict=True)]

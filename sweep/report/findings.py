@@ -13,7 +13,7 @@ from sweep.report.differences import may_be_best
 from sweep.report.first_screen import Row
 from sweep.report.gains import of_best
 from sweep.report.readable import VIEWS
-from sweep.report.words import between, count, listed, number, span
+from sweep.report.words import between, count, listed, name_of, names_of, number, span
 from sweep.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED
 
 MOST_NAMES = 20
@@ -25,7 +25,7 @@ def of_ranking(table: pd.DataFrame) -> str:
     """Name the configurations that may be the best, and say how many were not ranked."""
     compared = table[table["in_best_set"].notna()]
     may = may_be_best(table)
-    names = (may["model"] + "/" + may["strategy"]).tolist()
+    names = names_of(may)
     first = f"Of {count(len(compared), 'configuration')} {len(names)} may be the best on images like these: "
     left = len(table) - len(compared)
     rest = f" Not ranked: {count(left, 'configuration')}, for want of seeds in common with the others." if left else ""
@@ -172,7 +172,7 @@ def of_ensembles(table: pd.DataFrame, best: Row | None) -> str:
     rows = {(row["model"], row["strategy"]): row for row in table.to_dict("records")}
     chosen = rows.get((best["model"], best["strategy"])) if best else None
     ensemble = (
-        f" That of {best['model']}/{best['strategy']}, best on validation, has {number(100 * chosen['accuracy'], 1)} % "
+        f" That of {name_of(best)}, best on validation, has {number(100 * chosen['accuracy'], 1)} % "
         f"where its seeds have {number(100 * chosen['single_accuracy_mean'], 1)} %."
         if best and chosen and len(rows) > 1
         else ""
@@ -223,7 +223,7 @@ def of_splits(tables: Mapping[str, pd.DataFrame]) -> str:
     best = max(rows, key=lambda row: row["accuracy_mean"])
     mean, low, high = (f"{number(100 * best[f'accuracy_{end}'], 1)} %" for end in ("mean", "min", "max"))
     found = (
-        f"Over {count(best['n_splits'], 'random split')} {best['model']}/{best['strategy']} has the highest mean "
+        f"Over {count(best['n_splits'], 'random split')} {name_of(best)} has the highest mean "
         f"accuracy, {mean}; by the split it has {low} to {high}."
     )
     spread = tables["variance"]

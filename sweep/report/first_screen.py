@@ -13,7 +13,7 @@ import pandas as pd
 from sweep.frames import ORDINARY_ARM, Configuration, Sweep
 from sweep.report.differences import may_be_best
 from sweep.report.pairs import tested
-from sweep.report.words import between, count, listed, number, total_range
+from sweep.report.words import between, count, listed, name_of, names_of, number, total_range
 from sweep.settings import DEMO
 from sweep.verdicts import UNDECIDED
 
@@ -94,7 +94,7 @@ def best_on_validation(summary: pd.DataFrame) -> Row | None:
 def _answer(sweep: Sweep, tables: Tables, best: Row | None) -> tuple[str, list[str]]:
     """Return the verdict, and the sentences that bound it."""
     ranking = tables["ranking"]
-    may = _names(may_be_best(ranking))
+    may = names_of(may_be_best(ranking))
     if not any(each.records for each in sweep.configurations):
         return "No trial has completed yet, so there is nothing to compare.", [
             "What was planned, and what failed, stands below."
@@ -105,10 +105,10 @@ def _answer(sweep: Sweep, tables: Tables, best: Row | None) -> tuple[str, list[s
             "That choice needs validation images, and there are predictions of test images only.",
             *found,
         ]
-    name = _name(best)
+    name = name_of(best)
     if len(tables["summary"]) == 1:
         return f"{name} scores {_percent(best)} on the test images.", [_score(best, sweep, chosen=False)]
-    compared = _names(ranking[ranking["in_best_set"].notna()])
+    compared = names_of(ranking[ranking["in_best_set"].notna()])
     chosen = _score(best, sweep, chosen=True)
     rest = _unranked(ranking, name)
     if name not in compared:
@@ -172,7 +172,7 @@ def _set(size: int, ranking: pd.DataFrame, sweep: Sweep) -> str:
 
 
 def _unranked(ranking: pd.DataFrame, best: str) -> list[str]:
-    left = [name for name in _names(ranking[ranking["in_best_set"].isna()]) if name != best]
+    left = [name for name in names_of(ranking[ranking["in_best_set"].isna()]) if name != best]
     if not left or len(left) == len(ranking) - 1:
         return []
     return [f"Not compared, for want of seeds in common: {listed(left)}."]
@@ -185,7 +185,7 @@ def _what_decides(best: str, others: Sequence[str], power: pd.DataFrame) -> list
     (`sweep.statistics.power`).
     """
     left = power[power["verdict"] == UNDECIDED].to_dict("records")
-    pairs = {frozenset((_name(row, "_a"), _name(row, "_b"))): row for row in left}
+    pairs = {frozenset((name_of(row, "_a"), name_of(row, "_b"))): row for row in left}
     rows = {other: pairs[key] for other in others if (key := frozenset((best, other))) in pairs}
     if not rows:
         return []
@@ -212,16 +212,16 @@ def _what_decides(best: str, others: Sequence[str], power: pd.DataFrame) -> list
 
 def _choices(best: Row, tables: Tables) -> list[Choice]:
     """Return the configuration for each purpose, of those purposes that the tables know something of."""
-    summary, may = tables["summary"], _names(may_be_best(tables["ranking"]))
-    rows = {_name(row): row for row in summary.to_dict("records")}
+    summary, may = tables["summary"], names_of(may_be_best(tables["ranking"]))
+    rows = {name_of(row): row for row in summary.to_dict("records")}
     chosen_by = "chosen on validation"
-    if may and _name(best) not in may:
+    if may and name_of(best) not in may:
         best = max((rows[name] for name in may), key=lambda row: row["accuracy_mean"])
         chosen_by = "chosen by these images themselves, among those that may be the best"
     accurate = f"{_percent(best)} {_interval(best, 'accuracy')} on the test images; {chosen_by}"
-    found = [Choice(purpose="Most accurate", name=_name(best), why=accurate)]
+    found = [Choice(purpose="Most accurate", name=name_of(best), why=accurate)]
     timed = tables["efficiency"].to_dict("records") if "efficiency" in tables else []
-    seconds = {_name(row): row["training_seconds_mean"] for row in timed if not pd.isna(row["training_seconds_mean"])}
+    seconds = {name_of(row): row["training_seconds_mean"] for row in timed if not pd.isna(row["training_seconds_mean"])}
     if fast := min((name for name in may if name in seconds), key=lambda name: seconds[name], default=None):
         of = f"the least of the {len(may)} that may be the best" if len(may) > 1 else "and no other may be the best"
         score = f"{_percent(rows[fast])} {_interval(rows[fast], 'accuracy')}"
@@ -246,7 +246,7 @@ def _calibrated(summary: pd.DataFrame) -> list[Choice]:
         f"calibration error {_percent(honest, 'calibration_error')} {_interval(honest, 'calibration_error')}, the "
         "lowest on these test images, by which it is also chosen; not tested"
     )
-    return [Choice(purpose="Best calibrated", name=_name(honest), why=why)]
+    return [Choice(purpose="Best calibrated", name=name_of(honest), why=why)]
 
 
 def _data(sweep: Sweep) -> str:
@@ -264,14 +264,6 @@ def _condition(sweep: Sweep) -> str:
     if sweep.others:
         told.append(f"also in this folder: {'; '.join(each.condition for each in sweep.others)}")
     return "; ".join(told)
-
-
-def _names(table: pd.DataFrame) -> list[str]:
-    return (table["model"] + "/" + table["strategy"]).tolist()
-
-
-def _name(row: Row, side: str = "") -> str:
-    return f"{row[f'model{side}']}/{row[f'strategy{side}']}"
 
 
 def _percent(row: Row, metric: str = "accuracy") -> str:

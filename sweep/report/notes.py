@@ -8,7 +8,7 @@ from animefer_core.record import ALONE
 from sweep.frames import ORDINARY_ARM, Sweep
 from sweep.matrices import paired
 from sweep.report.tuning import unequal
-from sweep.report.words import count
+from sweep.report.words import count, name_of
 
 FEWEST_SEEDS = 3
 
@@ -72,7 +72,7 @@ def _unfinished_beside(sweep: Sweep) -> Iterator[Note]:
             "there."
         )
         items = [
-            f"{row['model']}/{row['strategy']} seed {row['seed']}, {row['division']}, "
+            f"{name_of(row)} seed {row['seed']}, {row['division']}, "
             f"{100 * row['train_fraction']:g} % of the training images, arm {row['arm']}: {row['status']}"
             for row in lacking.to_dict("records")
         ]

@@ -7,7 +7,7 @@ import pandas as pd
 
 from sweep.report.figures import Drawing, heat_map, plain, short
 from sweep.report.filtering import configurations
-from sweep.report.words import between, chance, count, number, span
+from sweep.report.words import between, chance, count, name_of, names_of, number, span
 from sweep.statistics.comparisons import FEWEST_FOR_POSTERIOR
 from sweep.verdicts import UNDECIDED
 
@@ -86,18 +86,18 @@ def under_pairs(comparisons: pd.DataFrame) -> str:
 
 
 def _names(found: pd.DataFrame) -> list[str]:
-    both = [*(found["model_a"] + "/" + found["strategy_a"]), *(found["model_b"] + "/" + found["strategy_b"])]
+    both = [*names_of(found, "_a"), *names_of(found, "_b")]
     return list(dict.fromkeys(both))
 
 
 def _by_accuracy(found: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
-    means = dict(zip(summary["model"] + "/" + summary["strategy"], summary["accuracy_mean"], strict=True))
+    means = dict(zip(names_of(summary), summary["accuracy_mean"], strict=True))
     return sorted(_names(found), key=lambda name: -means[name])
 
 
 def _both_ways(row: Row) -> Sequence[tuple[tuple[str, str], Row]]:
     """Return a pair's row as it stands and the other way round, by the names of (a, b)."""
-    a, b = (f"{row[f'model_{side}']}/{row[f'strategy_{side}']}" for side in "ab")
+    a, b = (name_of(row, f"_{side}") for side in "ab")
     turned = row | {"verdict": OTHER_WAY[row["verdict"]], "difference": 0 - row["difference"]}
     turned |= {"total_ci_low": 0 - row["total_ci_high"], "total_ci_high": 0 - row["total_ci_low"]}
     return ((a, b), row), ((b, a), turned)

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from sweep.report.figures import COLOURS, GREY, MARKS, Drawing, plain, short, whisker
-from sweep.report.words import listed, number
+from sweep.report.words import listed, names_of, number
 
 NARROW = 5
 """Costs that differ by no more than this factor are drawn on a linear axis."""
@@ -50,7 +50,7 @@ def with_costs(summary: pd.DataFrame, efficiency: pd.DataFrame, cost: Cost) -> p
     rows = summary.merge(costs, on=["model", "strategy"])
     rows = rows[rows["accuracy_mean"].notna() & rows["cost"].notna()].reset_index(drop=True)
     rows["cost"] = rows["cost"].astype("float64") / cost.unit
-    rows["name"] = rows["model"] + "/" + rows["strategy"]
+    rows["name"] = names_of(rows)
     return rows.assign(front=_front(rows["cost"].tolist(), rows["accuracy_mean"].tolist()))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from sweep.report.strategies import strategies_in_words
-from sweep.report.words import chance, give_or_take, number, plus_minus, span, total_range
+from sweep.report.words import chance, give_or_take, name_of, number, plus_minus, span, total_range
 
 Row = dict[str, Any]
 
@@ -36,7 +36,7 @@ def _summary(table: pd.DataFrame) -> pd.DataFrame:
     """Percent, mean ± half the seed interval, and the total interval."""
     rows = []
     for row in table.to_dict("records"):
-        words: Row = {"configuration": _name(row), "seeds": f"{row['n_seeds']} of {row['n_planned']}"}
+        words: Row = {"configuration": name_of(row), "seeds": f"{row['n_seeds']} of {row['n_planned']}"}
         if "split" in row:
             words |= {"split": row["split"], "share of the training images (%)": _percent(row["train_fraction"])}
         for metric, title, scale, digits in DISPLAYED:
@@ -77,7 +77,7 @@ def _per_class(table: pd.DataFrame) -> pd.DataFrame:
     return _of(
         table,
         lambda row: {
-            "configuration": _name(row),
+            "configuration": name_of(row),
             "class": row["class"],
             "seeds": str(row["n_seeds"]),
             "test images": str(row["support"]),
@@ -91,7 +91,7 @@ def _per_class(table: pd.DataFrame) -> pd.DataFrame:
 
 def _comparisons(table: pd.DataFrame) -> pd.DataFrame:
     def words(row: Mapping[Any, Any]) -> Row:
-        sides = {side: f"{row[f'model_{side}']}/{row[f'strategy_{side}']}" for side in "ab"}
+        sides = {side: name_of(row, f"_{side}") for side in "ab"}
         family = {"metric": row["metric"], "family": FAMILIES[row["family"]]}
         return family | sides | {"a is": row["verdict"]} | _tested(row)
 
@@ -127,7 +127,7 @@ def _ranking(table: pd.DataFrame) -> pd.DataFrame:
     return _of(
         table,
         lambda row: {
-            "configuration": _name(row),
+            "configuration": name_of(row),
             "validation accuracy (%)": number(100 * row["validation_accuracy_mean"], 1),
             "test accuracy (%)": number(100 * row["test_accuracy_mean"], 1),
             "may be the best": "" if pd.isna(row["in_best_set"]) else "yes" if row["in_best_set"] else "no",
@@ -145,8 +145,8 @@ def _power(table: pd.DataFrame) -> pd.DataFrame:
     return _of(
         table,
         lambda row: {
-            "a": f"{row['model_a']}/{row['strategy_a']}",
-            "b": f"{row['model_b']}/{row['strategy_b']}",
+            "a": name_of(row, "_a"),
+            "b": name_of(row, "_b"),
             "difference": number(100 * row["difference"], 1),
             "had to reach": number(100 * row["smallest_detectable"], 1),
             "seeds needed": needed(row, "seeds_needed"),
@@ -164,7 +164,7 @@ def _variance(table: pd.DataFrame) -> pd.DataFrame:
     return _of(
         table,
         lambda row: {
-            "configuration": _name(row),
+            "configuration": name_of(row),
             "source": row["source"],
             "trials": str(row["n"]),
             "SD (points)": number(row["sd"] * 100, 1),
@@ -182,7 +182,7 @@ def _calibration(table: pd.DataFrame) -> pd.DataFrame:
     return _of(
         table,
         lambda row: (
-            {"configuration": _name(row), "seeds": str(row["n_seeds"])}
+            {"configuration": name_of(row), "seeds": str(row["n_seeds"])}
             | total(row, "calibration_error", "calibration error (%)", 100, 1)
             | total(row, "loss", "loss (nats)", 1, 3)
             | total(row, "brier", "Brier score", 1, 3)
@@ -196,7 +196,7 @@ def _reliability(table: pd.DataFrame) -> pd.DataFrame:
     return _of(
         table,
         lambda row: {
-            "configuration": _name(row),
+            "configuration": name_of(row),
             "bin": str(row["bin"]),
             "seeds": str(row["n_seeds"]),
             "images a seed": str(row["n_images"]),
@@ -211,7 +211,7 @@ def _risk_coverage(table: pd.DataFrame) -> pd.DataFrame:
     return _of(
         table,
         lambda row: {
-            "configuration": _name(row),
+            "configuration": name_of(row),
             "seeds": str(row["n_seeds"]),
             "coverage (%)": number(100 * row["coverage"], 1),
             "risk (%)": number(100 * row["risk_mean"], 1),
@@ -254,7 +254,7 @@ def _ensembles(table: pd.DataFrame) -> pd.DataFrame:
     return _of(
         table,
         lambda row: {
-            "configuration": _name(row),
+            "configuration": name_of(row),
             "seeds in it": str(row["n_seeds"]),
             "accuracy (%)": number(100 * row["accuracy"], 1),
             "accuracy (%), 95 % interval": span(row["accuracy_images_ci_low"], row["accuracy_images_ci_high"], 100),
@@ -273,7 +273,7 @@ def _views(table: pd.DataFrame) -> pd.DataFrame:
     return _of(
         table,
         lambda row: {
-            "configuration": _name(row),
+            "configuration": name_of(row),
             "view": VIEWS.get(row["view"], row["view"]),
             "seeds": str(row["n_seeds"]),
             "points lost": give_or_take(row["loss_of_accuracy"], row["loss_of_accuracy_ci_high"], 100, 1),
@@ -311,7 +311,7 @@ def _efficiency(table: pd.DataFrame) -> pd.DataFrame:
     return _of(
         table,
         lambda row: {
-            "configuration": _name(row),
+            "configuration": name_of(row),
             "seeds": str(row["n_seeds"]),
             "epochs run": number(row["epochs_run_mean"], 1),
             "training seconds": number(row["training_seconds_mean"], 1),
@@ -351,7 +351,7 @@ def _study(table: pd.DataFrame) -> pd.DataFrame:
     def words(row: Mapping[Any, Any]) -> Row:
         title, scale, digits = STUDY_METRICS[row["metric"]]
         return {
-            "configuration": _name(row),
+            "configuration": name_of(row),
             "table": str(row["table"]),
             "what": title if pd.isna(row["class"]) else f"{row['class']}, {title}",
             "the study": number(row["study_value"] * scale, digits),
@@ -367,7 +367,7 @@ def _splits(table: pd.DataFrame) -> pd.DataFrame:
     return _of(
         table,
         lambda row: {
-            "configuration": _name(row),
+            "configuration": name_of(row),
             "splits": str(row["n_splits"]),
             "seeds": str(row["n_seeds"]),
             "accuracy (%)": number(100 * row["accuracy_mean"], 1),
@@ -381,7 +381,7 @@ def _shares(table: pd.DataFrame) -> pd.DataFrame:
     return _of(
         table,
         lambda row: {
-            "configuration": _name(row),
+            "configuration": name_of(row),
             "share (%)": _percent(row["train_fraction"]),
             "training images": f"{row['train_images']:,}",
             "seeds": str(row["n_seeds"]),
@@ -413,7 +413,7 @@ def _gains(table: pd.DataFrame) -> pd.DataFrame:
     def words(row: Mapping[Any, Any]) -> Row:
         title, scale, digits = GAINS[row["metric"]]
         return {
-            "configuration": _name(row),
+            "configuration": name_of(row),
             "what": title if pd.isna(row["class"]) else f"{row['class']}, {title}",
             "gain": number(row["gain"] * scale, digits),
             "total interval": span(row["total_ci_low"], row["total_ci_high"], scale, digits),
@@ -453,10 +453,6 @@ READERS: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
 def _of(table: pd.DataFrame, words: Callable[[Mapping[Any, Any]], Row]) -> pd.DataFrame:
     rows: Iterable[Mapping[Any, Any]] = table.to_dict("records")
     return pd.DataFrame([words(row) for row in rows])
-
-
-def _name(row: Mapping[Any, Any]) -> str:
-    return f"{row['model']}/{row['strategy']}"
 
 
 def _rounded(table: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import pandas as pd
 from animefer_core.record import TrialRecord
 from sweep.frames import ORDINARY_ARM, SPLIT_ARM, Configuration, Sweep, TestOutcomes, Units
 from sweep.report.conditions import same_share, split_sources
+from sweep.report.words import name_of
 from sweep.statistics import (
     Component,
     TotalInterval,
@@ -66,7 +67,7 @@ def variance(sweep: Sweep) -> pd.DataFrame:
             for row in _varied(each, arms)
         ]
     order = {each.name: place for place, each in enumerate(sweep.configurations)}
-    rows.sort(key=lambda row: order.get(f"{row['model']}/{row['strategy']}", len(order)))
+    rows.sort(key=lambda row: order.get(name_of(row), len(order)))
     return pd.DataFrame(rows, columns=VARIANCE_COLUMNS)
 
 

@@ -1,4 +1,4 @@
-"""Numbers in words: rounded, with signs and intervals as a reader expects them; nothing where there is no number."""
+"""Numbers and names in words: rounded, with signs and intervals as readers expect them; nothing where there is none."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -62,3 +62,13 @@ def total_range(row: Mapping[Any, Any], metric: str, scale: float = 1, digits: i
 def _minus(text: str) -> str:
     """Return the text with a true minus sign, and none before a zero."""
     return text.replace("-", "−") if text.strip("-0.") else text.lstrip("-")
+
+
+def name_of(row: Mapping[Any, Any], side: str = "") -> str:
+    """Return the name of a row's configuration; `side` is "_a" or "_b" in a row of two."""
+    return f"{row[f'model{side}']}/{row[f'strategy{side}']}"
+
+
+def names_of(table: pd.DataFrame, side: str = "") -> list[str]:
+    """Return `name_of` of every row."""
+    return [name_of(row, side) for row in table.to_dict("records")]
