@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sweep.report.figures import CELLS_WITH_TEXT, DARKEST_FROM, Drawing, heat_map, plain
+from sweep.report.drawing import CELLS_WITH_TEXT, DARKEST_FROM, Drawing, heat_map, plain
 from sweep.report.filtering import Place
 from sweep.report.words import count, listed, name_of, number, plus_minus, span, total_range
 from sweep.verdicts import UNDECIDED

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from sweep.report.figures import COLOURS, DASHES, GREY, MARKS, Drawing, plain, short, whisker
+from sweep.report.drawing import COLOURS, DASHES, GREY, MARKS, Drawing, plain, short, whisker
 from sweep.report.words import count, span
 
 HEIGHT = 340

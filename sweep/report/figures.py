@@ -1,9 +1,4 @@
-"""The report's figures, as Plotly figures made from the sweep's tables.
-
-Plotly reads markup in every text it draws, so all names pass through `plain`. Colours are Okabe and Ito's (2008),
-told apart without red-green vision, and never carry a meaning alone: marks and dashes differ with them. Colours of
-text, grid and paper are left to the page, which knows whether it is light or dark.
-"""
+"""The report's figures of results, mistakes, gains and costs, as Plotly figures made from the sweep's tables."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,62 +12,26 @@ import plotly.graph_objects as go
 from animefer_core.record import TrialRecord
 from sweep.frames import Sweep
 from sweep.report import words
-from sweep.report.filtering import METRICS, Place, configurations, places
+from sweep.report.drawing import (
+    CELLS_WITH_TEXT,
+    COLOURS,
+    DARKEST_FROM,
+    GREY,
+    MARKS,
+    Drawing,
+    heat_map,
+    is_known,
+    plain,
+    rows_axis,
+    short,
+    whisker,
+)
+from sweep.report.filtering import METRICS, configurations, places
 from sweep.report.readable import DISPLAYED, VIEWS
-from sweep.report.tables import LEVEL
 from sweep.report.words import count, listed, name_of, names_of
-from sweep.statistics import seed_interval
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKS = ("circle", "square", "diamond", "cross", "x", "star", "pentagon", "hexagram")
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
-GREY = "#767676"
-LONGEST_LABEL = 26
-LONGEST_CLASS = 16
-DARKEST_FROM = 10.0
-"""Points of accuracy: the least loss that is drawn in the darkest colour."""
-CELLS_WITH_TEXT = 144
-"""Cells of a heat map up to which each has its number written in it."""
 
 Table = pd.DataFrame
 Rows = Sequence[Mapping[Any, Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drawing:
-    """One figure with its words."""
-
-    key: str
-    """Its anchor in the page: letters, digits and dashes."""
-    title: str
-    description: str
-    """What a reader who does not see it should know."""
-    figure: go.Figure
-    height: int
-    """In pixels."""
-    model: str | None = None
-    """The model that all of it is of; None where there are several."""
-    strategy: str | None = None
-    """The same of a strategy."""
-    rows: Sequence[Place] = ()
-    """What stands at 0, 1, … of the y axis, where it is no quantity."""
-    columns: Sequence[Place] = ()
-    """The same of the x axis."""
-    metric: str | None = None
-    """Of a figure that is there once a metric: which one this is."""
-
-
-def plain(text: object) -> str:
-    """Return text that Plotly draws as it stands, without reading markup or entities in it."""
-    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def short(text: str, longest: int = LONGEST_LABEL) -> str:
-    """Return text for a label: cut in the middle where it is long, and plain."""
-    if len(text) <= longest:
-        return plain(text)
-    half = (longest - 1) // 2
-    return plain(f"{text[:half]}…{text[-half:]}")
 
 
 def results(sweep: Sweep, summary: Table) -> list[Drawing]:
@@ -86,7 +45,7 @@ def results(sweep: Sweep, summary: Table) -> list[Drawing]:
 
 def _result(sweep: Sweep, summary: Table, metric: str, title: str, scale: float, digits: int) -> Drawing:
     """Return every configuration's result in one metric; with the accuracy stand chance and the majority class."""
-    rows = [(place, row) for place, row in _completed(summary) if _there(row[f"{metric}_mean"])]
+    rows = [(place, row) for place, row in _completed(summary) if is_known(row[f"{metric}_mean"])]
     shown = Metric(name=metric, scale=scale, digits=digits, unit=" %" if scale == 100 else "")
     traces: list[go.Scatter] = []
     for place, (strategy, group) in enumerate(_by_strategy(rows)):
@@ -99,9 +58,9 @@ def _result(sweep: Sweep, summary: Table, metric: str, title: str, scale: float,
     ends = [
         scale * row[f"{metric}{kind}_ci_{end}"] for _, row in rows for kind in ("", "_total") for end in ("low", "high")
     ]
-    spread += [end for end in ends if _there(end)]
+    spread += [end for end in ends if is_known(end)]
     means = [scale * row[f"{metric}_mean"] for _, row in rows]
-    layout = _rows_axis([name_of(row) for _, row in rows])
+    layout = rows_axis([name_of(row) for _, row in rows])
     return Drawing(
         key=f"figure-{metric.replace('_', '-')}",
         title=f"Test {METRICS[metric].lower()} by configuration",
@@ -146,102 +105,6 @@ def baselines(sweep: Sweep) -> Iterator[tuple[str, float, str]]:
         yield "majority class", float(counts["test"].iloc[int(counts["train"].argmax())] / counts["test"].sum()), "dash"
 
 
-def curves(sweep: Sweep) -> list[Drawing]:
-    """Return validation accuracy and both losses by epoch, one drawing a model and metric, a line and band a strategy.
-
-    A thin line stands at every epoch from which another share of the parameters trains.
-    """
-    drawings = []
-    strategies = list(dict.fromkeys(each.strategy for each in sweep.configurations))
-    for number, (model, history) in enumerate(sweep.history.groupby("model", sort=False)):
-        for metric, title, scale in CURVES:
-            traces: list[go.Scatter] = []
-            told = f"Mean over seeds by epoch, {history['strategy'].nunique()} lines and bands."
-            for name, group in history.groupby("strategy", sort=False):
-                strategy = str(name)
-                traces += _curve(group, metric, scale, strategy, strategies.index(strategy))
-                if changes := _changes(group):
-                    traces.append(_change_lines(changes, strategy, strategies.index(strategy)))
-                    told += f" {strategy} trains other parameters from epoch {listed([f'{e}' for e in changes])} on."
-            drawings.append(
-                Drawing(
-                    key=f"figure-curve-{number}-{metric.replace('_', '-')}",
-                    title=f"{model}: {title}",
-                    description=told,
-                    figure=go.Figure(
-                        traces,
-                        {
-                            "xaxis": _epochs_axis(history),
-                            "yaxis": _values_axis(scale * _of_seeds(history, metric), title),
-                            "yaxis2": WHOLE_HEIGHT,
-                        },
-                    ),
-                    height=320,
-                    model=str(model),
-                )
-            )
-    return drawings
-
-
-def data_curves(shares: Table) -> list[Drawing]:
-    """Return test accuracy against the number of training images, one drawing a model, a line a strategy.
-
-    Whiskers are total intervals. `shares` is the table of that name.
-    """
-    strategies = list(dict.fromkeys(shares["strategy"]))
-    axes = {
-        "xaxis": {"title": {"text": "training images"}, "type": "log", "tickvals": sorted(set(shares["train_images"]))},
-        "yaxis": {"title": {"text": "test accuracy (%)"}},
-    }
-    return [
-        Drawing(
-            key=f"figure-shares-{number}",
-            title=f"{model}: accuracy by training images",
-            description="Means over seeds; whiskers are total intervals. The table beneath holds every number.",
-            figure=go.Figure(
-                [
-                    _data_curve(str(name), rows, strategies.index(str(name)))
-                    for name, rows in table.groupby("strategy", sort=False)
-                ],
-                axes,
-            ),
-            height=320,
-            model=str(model),
-        )
-        for number, (model, table) in enumerate(shares.groupby("model", sort=False))
-    ]
-
-
-def _data_curve(strategy: str, rows: Table, place: int) -> go.Scatter:
-    mean, low, high = (100 * rows[f"accuracy_{end}"] for end in ("mean", "total_ci_low", "total_ci_high"))
-    return go.Scatter(
-        # Side by side, or whiskers would hide one another.
-        x=(rows["train_images"] * 1.02**place).tolist(),
-        y=mean.tolist(),
-        error_y=whisker((high - mean).tolist(), 1.5, (mean - low).tolist()),
-        mode="lines+markers",
-        name=short(strategy),
-        line={"color": COLOURS[place % len(COLOURS)], "width": 2, "dash": DASHES[place % len(DASHES)]},
-        marker={"symbol": MARKS[place % len(MARKS)], "size": 6},
-        hovertext=[
-            f"{plain(strategy)}<br>{row['train_images']:,} training images: {100 * row['accuracy_mean']:.1f} %, "
-            f"{row['n_seeds']} seeds"
-            for row in rows.to_dict("records")
-        ],
-        hoverinfo="text",
-        meta={"strategy": strategy},
-    )
-
-
-CURVES = (
-    ("validation_accuracy", "validation accuracy (%)", 100.0),
-    ("validation_loss", "validation loss", 1.0),
-    ("train_loss", "training loss", 1.0),
-)
-WHOLE_HEIGHT = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
-"""An axis on which 0 is the bottom of a drawing and 1 its top, whatever the other shows."""
-
-
 def confusion_matrices(sweep: Sweep, confusion: Table) -> list[Drawing]:
     """Return one heat map a configuration: share of each true class (rows) that was predicted as each class."""
     drawings = []
@@ -258,7 +121,7 @@ def confusion_matrices(sweep: Sweep, confusion: Table) -> list[Drawing]:
                 for guess, share, spread, count in zip(
                     sweep.classes,
                     square["share_mean"][row],
-                    [f" (SD {100 * sd:.1f})" if _there(sd) else "" for sd in square["share_sd"][row]],
+                    [f" (SD {100 * sd:.1f})" if is_known(sd) else "" for sd in square["share_sd"][row]],
                     square["count_mean"][row],
                     strict=True,
                 )
@@ -297,7 +160,7 @@ def class_f1(sweep: Sweep, per_class: Table) -> Drawing:
             f"{plain(model)}/{plain(strategy)}<br>{plain(name)}: F1 {mean[row, column]:.3f}"
             + (
                 f" (seed interval {low[row, column]:.3f} to {high[row, column]:.3f})"
-                if _there(low[row, column])
+                if is_known(low[row, column])
                 else ""
             )
             for column, name in enumerate(sweep.classes)
@@ -362,7 +225,7 @@ def _view_words(row: Mapping[Any, Any]) -> str:
 def gains(sweep: Sweep, table: Table) -> Drawing:
     """Return every configuration's gain in test accuracy over its model's linear probe, from the table of gains."""
     rows = table[table["metric"] == "accuracy"].to_dict("records")
-    known = [100 * row["gain"] for row in rows if _there(row["gain"])]
+    known = [100 * row["gain"] for row in rows if is_known(row["gain"])]
     height = 110 + 30 * len(rows)
     return Drawing(
         key="figure-gains",
@@ -381,7 +244,7 @@ def class_gains(sweep: Sweep, table: Table) -> list[Drawing]:
     axis = _ends(table.to_dict("records"))
     for number, ((model, strategy), block) in enumerate(table.groupby(["model", "strategy"], sort=False)):
         rows = block.to_dict("records")
-        most = max((row for row in rows if _there(row["gain"])), key=lambda row: row["gain"], default=None)
+        most = max((row for row in rows if is_known(row["gain"])), key=lambda row: row["gain"], default=None)
         height = 110 + 30 * len(rows)
         drawings.append(
             Drawing(
@@ -520,99 +383,6 @@ def _result_words(row: Mapping[Any, Any], metric: Metric) -> str:
     return "<br>".join(lines)
 
 
-def _epochs_axis(history: Table) -> dict[str, Any]:
-    """Return an axis with at most ten ticks, on whole epochs."""
-    return {"title": {"text": "epoch"}, "tick0": 1, "dtick": math.ceil(history["epoch"].max() / 10)}
-
-
-def _of_seeds(history: Table, metric: str) -> "pd.Series[float]":
-    """Return a metric by strategy, epoch and seed, folds together."""
-    return history.groupby(["strategy", "epoch", "seed"], sort=False)[metric].mean().dropna()
-
-
-def _values_axis(values: "pd.Series[float]", title: str) -> dict[str, Any]:
-    """Return an axis that holds every seed's value.
-
-    A band may reach beyond: that of the last two seeds in training can be many times as wide as all there is to see.
-    """
-    axis: dict[str, Any] = {"title": {"text": title}}
-    if values.empty:
-        return axis
-    room = 0.05 * (values.max() - values.min()) or 0.05 * abs(values.max()) or 1.0
-    return axis | {"range": [float(values.min() - room), float(values.max() + room)]}
-
-
-def _curve(history: Table, metric: str, scale: float, strategy: str, place: int) -> list[go.Scatter]:
-    """Return the band and the line of a strategy: over the seeds that still trained in an epoch, folds together."""
-    colour = COLOURS[place % len(COLOURS)]
-    epochs, means, seeds, band = [], [], [], []
-    for epoch, values in _of_seeds(history, metric).groupby(level="epoch"):
-        numbers = scale * np.asarray(values, dtype=np.float64)
-        epochs.append(epoch)
-        means.append(float(numbers.mean()))
-        digits, unit = (1, " %") if scale > 1 else (3, "")
-        interval = seed_interval(numbers, LEVEL)
-        if interval:
-            band.append((epoch, interval.low, interval.high))
-        between = f" (seed interval {words.span(interval.low, interval.high, digits=digits)})" if interval else ""
-        of = count(numbers.size, "seed")
-        seeds.append(f"{plain(strategy)}, epoch {epoch}<br>{numbers.mean():.{digits}f}{unit}{between}, {of}")
-    shape = [(epoch, high) for epoch, _, high in band] + [(epoch, low) for epoch, low, _ in reversed(band)]
-    common = {"legendgroup": strategy, "name": short(strategy), "meta": {"strategy": strategy}}
-    return [
-        go.Scatter(
-            x=[x for x, _ in shape],
-            y=[y for _, y in shape],
-            fill="toself",
-            fillcolor=colour,
-            opacity=0.18,
-            line={"width": 0},
-            mode="lines",
-            hoverinfo="skip",
-            showlegend=False,
-            **common,
-        ),
-        go.Scatter(
-            x=epochs,
-            y=means,
-            mode="lines+markers",
-            line={"color": colour, "width": 2, "dash": DASHES[place % len(DASHES)]},
-            marker={"symbol": MARKS[place % len(MARKS)], "size": 5},
-            hovertext=seeds,
-            hoverinfo="text",
-            **common,
-        ),
-    ]
-
-
-def _changes(history: Table) -> dict[int, float]:
-    """Return the epochs of a strategy's history from which another share of the parameters trains, with the share."""
-    shares = history.dropna(subset="percent_trainable").groupby("epoch", as_index=False)["percent_trainable"].max()
-    changed = shares[shares["percent_trainable"].diff().fillna(0) != 0]
-    return dict(zip(changed["epoch"].astype(int), changed["percent_trainable"].astype(float), strict=True))
-
-
-def _change_lines(changes: Mapping[int, float], strategy: str, place: int) -> go.Scatter:
-    """Return a thin line at each of these epochs; their text is at the foot, where a mark stands."""
-    words = [
-        f"{plain(strategy)}<br>from epoch {epoch} on {share:.1f} % of the parameters train"
-        for epoch, share in changes.items()
-    ]
-    return go.Scatter(
-        x=[x for epoch in changes for x in (epoch, epoch, None)],
-        y=[0.04, 1, None] * len(changes),
-        yaxis="y2",
-        mode="lines+markers",
-        line={"color": COLOURS[place % len(COLOURS)], "width": 1, "dash": "dot"},
-        marker={"symbol": "triangle-up", "size": [8, 0, 0] * len(changes)},
-        hovertext=[text for line in words for text in (line, line, None)],
-        hoverinfo="text",
-        legendgroup=strategy,
-        meta={"strategy": strategy},
-        showlegend=False,
-    )
-
-
 def _bars(
     names: Sequence[str], seeds: Sequence[Sequence[tuple[TrialRecord, float]]], title: str, height: int
 ) -> go.Figure:
@@ -640,14 +410,14 @@ def _bars(
         hovertext=[f"seed {record.seed}, trial {record.trial_id}<br>{value:.4g}" for value, _, record in dots],
         hoverinfo="text",
     )
-    layout = _rows_axis(names) | {"height": height, "showlegend": False, "bargap": 0.35}
+    layout = rows_axis(names) | {"height": height, "showlegend": False, "bargap": 0.35}
     return go.Figure([bars, marks], layout | {"xaxis": {"rangemode": "tozero"}})
 
 
 def _gain_bars(sweep: Sweep, rows: Rows, names: Sequence[str], height: int, axis: Sequence[float]) -> go.Figure:
     """Return a bar with its total interval a row of the table of gains, and a hollow mark where the study has one."""
     strategies = list(dict.fromkeys(each.strategy for each in sweep.configurations))
-    places = [place for place, row in enumerate(rows) if _there(row["gain"])]
+    places = [place for place, row in enumerate(rows) if is_known(row["gain"])]
     means = [100 * rows[place]["gain"] for place in places]
     low, high = ([100 * rows[place][f"total_ci_{end}"] for place in places] for end in ("low", "high"))
     bars = go.Bar(
@@ -668,13 +438,13 @@ def _gain_bars(sweep: Sweep, rows: Rows, names: Sequence[str], height: int, axis
         hoverinfo="text",
         showlegend=False,
     )
-    layout = _rows_axis(names) | {"height": height, "bargap": 0.35}
+    layout = rows_axis(names) | {"height": height, "bargap": 0.35}
     layout["xaxis"] = {"title": {"text": "points"}, "range": axis}
     return go.Figure([bars, *_study_marks(rows)], layout)
 
 
 def _study_marks(rows: Rows) -> list[go.Scatter]:
-    theirs = [place for place, row in enumerate(rows) if _there(row["study_gain"])]
+    theirs = [place for place, row in enumerate(rows) if is_known(row["study_gain"])]
     marks = go.Scatter(
         x=[100 * rows[place]["study_gain"] for place in theirs],
         y=theirs,
@@ -691,7 +461,7 @@ def _study_marks(rows: Rows) -> list[go.Scatter]:
 def _gain_words(row: Mapping[Any, Any], name: str) -> str:
     interval = (
         f"<br>total interval {100 * row['total_ci_low']:.1f} to {100 * row['total_ci_high']:.1f}"
-        if _there(row["total_ci_low"])
+        if is_known(row["total_ci_low"])
         else ""
     )
     return f"{plain(name)}<br>{100 * row['gain']:+.1f} points, {count(row['n_seeds'], 'seed')}{interval}"
@@ -703,53 +473,8 @@ def _ends(rows: Rows) -> list[float]:
     No gain is beyond 100; few seeds give intervals that are, and would press the bars together.
     """
     names = ("gain", "total_ci_low", "total_ci_high", "study_gain")
-    numbers = [0.0, *(100 * row[name] for row in rows for name in names if _there(row[name]))]
+    numbers = [0.0, *(100 * row[name] for row in rows for name in names if is_known(row[name]))]
     return [max(-100, min(numbers)) - 2, min(100, max(numbers)) + 2]
-
-
-def heat_map(z: Any, template: str, hover: list[list[str]], columns: Sequence[str], rows: Sequence[str]) -> go.Figure:
-    """Return a heat map of percentages from 0 to 100; the page gives its colour axis the scale of its theme."""
-    heat = go.Heatmap(
-        z=[[float(value) if _there(value) else None for value in row] for row in z],
-        x=list(range(len(columns))),
-        y=list(range(len(rows))),
-        texttemplate=template if len(rows) * len(columns) <= CELLS_WITH_TEXT else None,
-        hovertext=hover,
-        hoverinfo="text",
-        coloraxis="coloraxis",
-        xgap=1,
-        ygap=1,
-    )
-    layout = _rows_axis(rows) | {"coloraxis": {"cmin": 0, "cmax": 100, "showscale": False}}
-    ticks = {"tickvals": list(range(len(columns))), "ticktext": [short(name, LONGEST_CLASS) for name in columns]}
-    return go.Figure(heat, layout | {"xaxis": ticks | {"tickangle": -40, "showgrid": False, "zeroline": False}})
-
-
-def _rows_axis(names: Sequence[str]) -> dict[str, Any]:
-    """Return a layout whose y axis names rows from the top."""
-    return {
-        "yaxis": {
-            "tickvals": list(range(len(names))),
-            "ticktext": [short(name) for name in names],
-            "range": [len(names) - 0.4, -0.6],
-            "showgrid": False,
-            "zeroline": False,
-        }
-    }
-
-
-def whisker(plus: Sequence[float], thickness: float, minus: Sequence[float] | None = None) -> dict[str, Any]:
-    """Return error bars without caps; a length that does not exist is 0."""
-    bars = {"type": "data", "array": [_length(value) for value in plus], "thickness": thickness, "width": 0}
-    return bars if minus is None else bars | {"symmetric": False, "arrayminus": [_length(value) for value in minus]}
-
-
-def _length(value: float) -> float:
-    return value if _there(value) else 0.0
-
-
-def _there(value: float) -> bool:
-    return not math.isnan(value)
 
 
 def _completed(summary: Table) -> list[tuple[int, Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from animefer_core.errors import InputError
-from sweep.report.figures import Drawing, plain
+from sweep.report.drawing import Drawing, plain
 
 FORMATS = ("svg", "pdf")
 WIDTH = 760

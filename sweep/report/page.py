@@ -33,9 +33,10 @@ from sweep.report import figures
 from sweep.report.anonymous import anonymous
 from sweep.report.architecture import architecture, is_a_grid
 from sweep.report.captions import captions
+from sweep.report.curves import data_curves, training_curves
 from sweep.report.diagrams import UNDER as UNDER_DIAGRAMS
 from sweep.report.diagrams import coverage_curves, reliability_diagrams
-from sweep.report.figures import Drawing
+from sweep.report.drawing import CELLS_WITH_TEXT, Drawing
 from sweep.report.files import FORMATS as WRITTEN
 from sweep.report.files import write_tables
 from sweep.report.filtering import METRICS, attributes, sorts_by
@@ -168,7 +169,7 @@ def render(
         class_f1=_class_rows(tables["per_class"]),
         efficiency=tables["efficiency"].to_dict("records") if "efficiency" in tables else [],
         has_energy="efficiency" in tables and tables["efficiency"]["energy_joules_mean"].notna().any(),
-        cells_have_numbers=len(sweep.classes) ** 2 <= figures.CELLS_WITH_TEXT,
+        cells_have_numbers=len(sweep.classes) ** 2 <= CELLS_WITH_TEXT,
         failed=[_failure(record) for each in sweep.conditions for record in each.failed],
         provenance=provenance(sweep),
         varied=varied(sweep),
@@ -274,7 +275,7 @@ def _galleries(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, Ga
         curves = coverage_curves(tables["risk_coverage"])
         predictions["calibration"] = Gallery(small=[*diagrams, *curves], under=UNDER_DIAGRAMS)
     if "shares" in tables and len(tables["shares"]):
-        predictions["shares"] = Gallery(small=figures.data_curves(tables["shares"]))
+        predictions["shares"] = Gallery(small=data_curves(tables["shares"]))
     if "views" in tables:
         predictions["views"] = Gallery(overview=figures.views(tables["views"]))
     if "gains" in tables:
@@ -285,7 +286,7 @@ def _galleries(sweep: Sweep, tables: Mapping[str, pd.DataFrame]) -> dict[str, Ga
     if sweep.imported:
         return predictions
     return predictions | {
-        "curves": Gallery(small=figures.curves(sweep)),
+        "curves": Gallery(small=training_curves(sweep)),
         "efficiency": Gallery(small=[*_fronts(tables), *figures.costs(sweep)]),
     }
 

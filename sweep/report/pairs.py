@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from sweep.report.figures import Drawing, heat_map, plain, short
+from sweep.report.drawing import Drawing, heat_map, plain, short
 from sweep.report.filtering import configurations
 from sweep.report.words import between, chance, count, name_of, names_of, number, span
 from sweep.statistics.comparisons import FEWEST_FOR_POSTERIOR

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
-from sweep.report.figures import COLOURS, GREY, MARKS, Drawing, plain, short, whisker
+from sweep.report.drawing import COLOURS, GREY, MARKS, Drawing, plain, short, whisker
 from sweep.report.words import listed, names_of, number
 
 NARROW = 5

@@ -11,7 +11,7 @@ import pytest
 from animefer_core.data.split import Division, Split
 from sweep.frames import read_sweep
 from sweep.report.conditions import GROWTH, of_splits
-from sweep.report.figures import curves
+from sweep.report.curves import training_curves
 from sweep.report.page import write_report
 from sweep.report.spread import variance
 from sweep.report.tables import all_tables
@@ -245,7 +245,7 @@ def test_under_folds_other_views_are_of_all_images(folded):
 
 def test_under_folds_a_curve_is_over_seeds_not_trials(folded):
     sweep = read_sweep(folded)
-    (drawing,) = (each for each in curves(sweep) if each.key == "figure-curve-0-validation-loss")
+    (drawing,) = (each for each in training_curves(sweep) if each.key == "figure-curve-0-validation-loss")
     texts = [text for trace in drawing.figure.data for text in trace.hovertext or () if "epoch 1<br>" in text]
     assert texts
     assert all(text.endswith(", 4 seeds") for text in texts)

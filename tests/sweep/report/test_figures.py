@@ -1,5 +1,4 @@
 import re
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -19,14 +18,6 @@ def sweep(tmp_path_factory) -> Sweep:
     return read_sweep(plant(tmp_path_factory.mktemp("sweep"), plan))
 
 
-def test_plain_leaves_plotly_nothing_to_read():
-    assert figures.plain("<b>&amp;</b>") == "&lt;b&gt;&amp;amp;&lt;/b&gt;"
-
-
-def test_a_long_label_keeps_its_ends():
-    assert figures.short("a" * 40 + "/full", 11) == "aaaaa…/full"
-
-
 def test_every_seed_has_its_point(sweep):
     drawing = figures.results(sweep, all_tables(sweep)["summary"])[0]
     points = [x for trace in drawing.figure.data if trace.marker.size == 6 for x in trace.x]
@@ -42,34 +33,6 @@ def test_a_single_seed_has_no_seed_interval_drawn(sweep):
 def test_majority_class_is_that_of_the_training_images(tmp_path):
     sweep = read_sweep(plant(tmp_path, Plan(classes=("a", "b"), counts={"a": (2, 4, 30)})))
     assert [value for _, value, _ in figures.baselines(sweep)] == [1 / 2, 5 / 35]
-
-
-def test_curves_are_means_over_seeds(sweep):
-    drawing = next(each for each in figures.curves(sweep) if each.key == "figure-curve-0-validation-loss")
-    line = next(trace for trace in drawing.figure.data if trace.mode == "lines+markers" and trace.name == "full")
-    records = [r for r in sweep.completed if (r.model, r.strategy) == ("resnet18", "full")]
-    expected = np.mean([[epoch["validation_loss"] for epoch in record.history] for record in records], axis=0)
-    assert list(line.y) == pytest.approx(expected)
-
-
-def test_the_axis_of_curves_holds_every_seed_and_not_the_band_of_the_last_two(sweep):
-    records = []
-    for record in sweep.records:
-        history = record.history[:3] if record.seed > 2 else record.history
-        last = [history[-1] | {"validation_loss": {1: 0.5, 2: 2.5}.get(record.seed, 1.0)}]
-        records.append(replace(record, history=[*history[:-1], *last], epochs_run=len(history)))
-    drawing = figures.curves(replace(sweep, records=tuple(records)))[1]
-    band = max(y for trace in drawing.figure.data if trace.fill == "toself" for y in trace.y)
-    low, high = drawing.figure.layout.yaxis.range
-    values = [epoch["validation_loss"] for r in records if r.model == "resnet18" for epoch in r.history]
-    assert low < min(values) < max(values) < high < band
-    assert (low, high) == pytest.approx((min(values), max(values)), abs=0.06 * (max(values) - min(values)))
-
-
-def test_a_single_seeds_curve_has_no_band(sweep):
-    drawing = next(each for each in figures.curves(sweep) if each.key == "figure-curve-1-validation-loss")
-    bands = {trace.name: len(trace.x) for trace in drawing.figure.data if trace.fill == "toself"}
-    assert bands == {"linear_probe": 6, "full": 0}
 
 
 def test_confusion_matrices_are_shares_of_the_true_class(sweep):
@@ -99,37 +62,6 @@ def test_of_many_classes_only_cells_with_images_have_words(tmp_path):
     assert heat.figure.data[0].text is None
     words, shares = np.array(heat.figure.data[0].hovertext), np.array(heat.figure.data[0].z)
     assert ((words != "") == (shares > 0)).all()
-
-
-@pytest.mark.parametrize("metric", ["validation-accuracy", "validation-loss", "train-loss"])
-def test_every_model_has_its_curves(sweep, metric):
-    names = {f"figure-curve-{number}-{metric}" for number in range(2)}
-    assert names <= {each.key for each in figures.curves(sweep)}
-
-
-def changes(drawing: figures.Drawing) -> list[go.Scatter]:
-    return [trace for trace in drawing.figure.data if trace.yaxis == "y2"]
-
-
-def test_a_line_stands_where_another_block_trains(sweep):
-    shares = (0.1, 0.1, 63.8)
-    records = [
-        replace(
-            r, history=[epoch | {"percent_trainable": share} for epoch, share in zip(r.history, shares, strict=True)]
-        )
-        if r.status == "completed" and r.strategy == "full"
-        else r
-        for r in sweep.records
-    ]
-    for drawing in figures.curves(replace(sweep, records=tuple(records))):
-        (line,) = changes(drawing)
-        assert set(line.x) == {3, None}
-        assert line.hovertext[0] == "full<br>from epoch 3 on 63.8 % of the parameters train"
-        assert "full trains other parameters from epoch 3 on." in drawing.description
-
-
-def test_no_line_stands_where_the_same_parameters_train(sweep):
-    assert not any(changes(drawing) for drawing in figures.curves(sweep))
 
 
 def test_costs_have_a_mark_a_seed(sweep):

@@ -15,7 +15,7 @@ import pytest
 
 from animefer_core.errors import InputError
 from sweep.frames import read_sweep
-from sweep.report.figures import Drawing
+from sweep.report.drawing import Drawing
 from sweep.report.page import json_data, packed_plotly, render, write_report
 from sweep.report.tables import all_tables
 from tests.sweep.records import RANDOM_WEIGHTS, Plan, plant
