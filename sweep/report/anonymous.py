@@ -29,8 +29,9 @@ OF_CALLS = ("at", "command", "file_sha256", "host", "settings", "trials")
 """What a call keeps."""
 OUTSIDE = re.compile(r"\S*[/\\@]\S*")
 """A word that may be a path, an address or a user's name at a host."""
-WHOLE_PATH = re.compile(r"/|~|[A-Za-z]:|\w+://|\\")
-"""How the name of an image begins that is not one within its data set."""
+SEPARATOR = re.compile(r"[/\\]")
+KIND = re.compile(r"[A-Za-z_][\w.]*")
+"""The type of an error: a name of Python's."""
 UNREADABLE = "cannot be read"
 BROKEN = "# Left out: the file is no whole TOML file.\n"
 
@@ -50,11 +51,12 @@ class _Names:
 
     def sweep(self, sweep: Sweep) -> Sweep:
         file = sweep.split_file
-        skipped = tuple(BadImage(path=bad.path, reason=OUTSIDE.sub("…", bad.reason)) for bad in file.skipped)
+        skipped = tuple(BadImage(path=bad.path, reason=UNREADABLE) for bad in file.skipped)
+        images = _told_apart(file.images) if sweep.imported else file.images
         return replace(
             sweep,
             name=NAME,
-            split_file=replace(file, images=tuple(map(_named_alone, file.images)), skipped=skipped),
+            split_file=replace(file, images=images, skipped=skipped),
             calls=tuple(self._call(call) for call in sweep.calls),
             records=self._records(sweep.records),
             others=tuple(self.sweep(each) for each in sweep.others),
@@ -74,7 +76,7 @@ class _Names:
                 record,
                 environment={name: self._used(name, value) for name, value in record.environment.items()},
                 # A message may hold anything, a traceback does.
-                error={"type": record.error.get("type", "unknown error")} if record.error else {},
+                error=_kind_alone(record.error),
             )
             for record in records
         )
@@ -122,9 +124,23 @@ class _Names:
         return text if text in KEPT else self._places.setdefault(text, f"path-{len(self._places) + 1}")
 
 
-def _named_alone(image: CatalogImage) -> CatalogImage:
-    """Return an image that an import knows by its whole path under the last part of it."""
-    return replace(image, path=re.split(r"[/\\]", image.path)[-1]) if WHOLE_PATH.match(image.path) else image
+def _told_apart(images: Sequence[CatalogImage]) -> tuple[CatalogImage, ...]:
+    """Return images that an import knows by any path under as few of its last parts as tell all of them apart."""
+    parts = [SEPARATOR.split(image.path) for image in images]
+    longest = max(map(len, parts), default=1)
+    names = [image.path for image in images]
+    for kept in range(1, longest + 1):
+        names = ["/".join(each[-kept:]) for each in parts]
+        if len(set(names)) == len(images):
+            break
+    return tuple(replace(image, path=name) for image, name in zip(images, names, strict=True))
+
+
+def _kind_alone(error: Mapping[str, Any]) -> dict[str, str]:
+    if not error:
+        return {}
+    kind = str(error.get("type", ""))
+    return {"type": kind if KIND.fullmatch(kind) else "unknown error"}
 
 
 def _without_error(aside: SetAside) -> SetAside:

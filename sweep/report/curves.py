@@ -87,20 +87,22 @@ def _values_axis(values: "pd.Series[float]", title: str) -> dict[str, Any]:
 def _curve(history: Table, metric: str, scale: float, strategy: str, place: int) -> list[go.Scatter]:
     """Return the band and the line of a strategy: over the seeds that still trained in an epoch, folds together."""
     colour = COLOURS[place % len(COLOURS)]
-    epochs, means, seeds, band = [], [], [], []
+    epochs, means, n_seeds, told, band, ends = [], [], [], [], [], []
     for epoch, values in _of_seeds(history, metric).groupby(level="epoch"):
         numbers = scale * np.asarray(values, dtype=np.float64)
         epochs.append(epoch)
         means.append(float(numbers.mean()))
         digits, unit = (1, " %") if scale > 1 else (3, "")
         interval = seed_interval(numbers, LEVEL)
+        ends.append((interval.low, interval.high) if interval else (None, None))
         if interval:
             band.append((epoch, interval.low, interval.high))
         between = f" (seed interval {words.span(interval.low, interval.high, digits=digits)})" if interval else ""
         of = count(numbers.size, "seed")
-        seeds.append(f"{plain(strategy)}, epoch {epoch}<br>{numbers.mean():.{digits}f}{unit}{between}, {of}")
+        n_seeds.append(numbers.size)
+        told.append(f"{plain(strategy)}, epoch {epoch}<br>{numbers.mean():.{digits}f}{unit}{between}, {of}")
     shape = [(epoch, high) for epoch, _, high in band] + [(epoch, low) for epoch, low, _ in reversed(band)]
-    common = {"legendgroup": strategy, "name": short(strategy), "meta": {"strategy": strategy}}
+    common = {"legendgroup": strategy, "name": short(strategy)}
     return [
         go.Scatter(
             x=[x for x, _ in shape],
@@ -112,6 +114,7 @@ def _curve(history: Table, metric: str, scale: float, strategy: str, place: int)
             mode="lines",
             hoverinfo="skip",
             showlegend=False,
+            meta={"strategy": strategy, "aside": True},
             **common,
         ),
         go.Scatter(
@@ -120,8 +123,14 @@ def _curve(history: Table, metric: str, scale: float, strategy: str, place: int)
             mode="lines+markers",
             line={"color": colour, "width": 2, "dash": DASHES[place % len(DASHES)]},
             marker={"symbol": MARKS[place % len(MARKS)], "size": 5},
-            hovertext=seeds,
+            hovertext=told,
             hoverinfo="text",
+            meta={
+                "strategy": strategy,
+                "n": n_seeds,
+                "low": [low for low, _ in ends],
+                "high": [high for _, high in ends],
+            },
             **common,
         ),
     ]
@@ -150,7 +159,7 @@ def _change_lines(changes: Mapping[int, float], strategy: str, place: int) -> go
         hovertext=[text for line in words for text in (line, line, None)],
         hoverinfo="text",
         legendgroup=strategy,
-        meta={"strategy": strategy},
+        meta={"strategy": strategy, "aside": True},
         showlegend=False,
     )
 

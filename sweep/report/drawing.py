@@ -1,8 +1,9 @@
 """What all figures share: a figure with its words, colours and marks, labels, heat maps and whiskers.
 
 Plotly reads markup in every text it draws, so all names pass through `plain`. Colours are Okabe and Ito's (2008),
-told apart without red-green vision, and never carry a meaning alone: marks and dashes differ with them. Colours of
-text, grid and paper are left to the page, which knows whether it is light or dark.
+told apart without red-green vision, the last two darkened until all have a contrast of 3 to 1 with light and with dark
+paper; they never carry a meaning alone: marks and dashes differ with them. Colours of text, grid and paper are left to
+the page, which knows whether it is light or dark.
 """
 
 import math
@@ -14,7 +15,7 @@ import plotly.graph_objects as go
 
 from sweep.report.filtering import Place
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#6F7FDF")
 MARKS = ("circle", "square", "diamond", "cross", "x", "star", "pentagon", "hexagram")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
 GREY = "#767676"
@@ -61,6 +62,12 @@ def short(text: str, longest: int = LONGEST_LABEL) -> str:
         return plain(text)
     half = (longest - 1) // 2
     return plain(f"{text[:half]}…{text[-half:]}")
+
+
+def faint(colour: str) -> str:
+    """Return a colour for the inside of a bar, whose outline has the colour itself."""
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.45)"
 
 
 def heat_map(z: Any, template: str, hover: list[list[str]], columns: Sequence[str], rows: Sequence[str]) -> go.Figure:

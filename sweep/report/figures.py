@@ -19,6 +19,7 @@ from sweep.report.drawing import (
     GREY,
     MARKS,
     Drawing,
+    faint,
     heat_map,
     is_known,
     plain,
@@ -29,6 +30,9 @@ from sweep.report.drawing import (
 from sweep.report.filtering import METRICS, configurations, places
 from sweep.report.readable import DISPLAYED, VIEWS
 from sweep.report.words import count, listed, name_of, names_of
+
+MOST_TOLD = 2000
+"""Marks of trials that all carry their trial's id."""
 
 Table = pd.DataFrame
 Rows = Sequence[Mapping[Any, Any]]
@@ -111,10 +115,12 @@ def confusion_matrices(sweep: Sweep, confusion: Table) -> list[Drawing]:
     size = len(sweep.classes)
     blocks = confusion.groupby(["model", "strategy"], sort=False)
     for number, ((model, strategy), table) in enumerate(blocks):
+        seeds = words.count(int(table["n_seeds"].iloc[0]), "seed")
         square = {name: table[name].to_numpy().reshape(size, size) for name in ("share_mean", "share_sd", "count_mean")}
         hover = [
             [
-                f"true {plain(true)}<br>predicted {plain(guess)}<br>{100 * share:.1f} %{spread}, {count:.1f} images"
+                f"true {plain(true)}<br>predicted {plain(guess)}<br>{100 * share:.1f} %{spread}, {count:.1f} images, "
+                f"mean of {seeds}"
                 # Of a hundred classes nearly all cells hold nothing, and their words would be megabytes.
                 if share > 0 or size**2 <= CELLS_WITH_TEXT
                 else ""
@@ -132,6 +138,7 @@ def confusion_matrices(sweep: Sweep, confusion: Table) -> list[Drawing]:
         if size**2 <= CELLS_WITH_TEXT:
             # What the page writes into the cells in the shares' stead, on request.
             figure.data[0].text = [[words.number(images, 1) for images in row] for row in square["count_mean"]]
+            figure.data[0].meta = {"value": "percent of the true class", "text": "images, mean over seeds"}
         figure.update_layout(xaxis_title_text="predicted", yaxis_title_text="true")
         right = float(np.nanmean(np.diag(square["share_mean"])))
         drawings.append(
@@ -155,9 +162,11 @@ def class_f1(sweep: Sweep, per_class: Table) -> Drawing:
     names = list(dict.fromkeys(zip(per_class["model"], per_class["strategy"], strict=True)))
     shape = (len(names), len(sweep.classes))
     mean, low, high = (per_class[f"f1_{part}"].to_numpy().reshape(shape) for part in ("mean", "ci_low", "ci_high"))
+    seeds = per_class["n_seeds"].to_numpy().reshape(shape)
     hover = [
         [
-            f"{plain(model)}/{plain(strategy)}<br>{plain(name)}: F1 {mean[row, column]:.3f}"
+            f"{plain(model)}/{plain(strategy)}, {words.count(int(seeds[row, column]), 'seed')}<br>"
+            f"{plain(name)}: F1 {mean[row, column]:.3f}"
             + (
                 f" (seed interval {low[row, column]:.3f} to {high[row, column]:.3f})"
                 if is_known(low[row, column])
@@ -318,8 +327,8 @@ def _result_traces(
 ) -> list[Any]:
     """Return the seeds' marks, the total intervals and the means with their seed intervals, the last on top."""
     places, rows = [place for place, _ in group], [row for _, row in group]
-    # Ids are long, and the same whatever the metric: a thousand trials would say them four times.
-    first = metric.name == "accuracy"
+    # Ids are long, and the same whatever the metric: ten thousand trials would say them four times.
+    told = metric.name == "accuracy" or len(sweep.completed) <= MOST_TOLD
     found = {each.name: each for each in sweep.configurations}
     here = [found[name_of(row)] for row in rows]
     seeds = [
@@ -336,10 +345,10 @@ def _result_traces(
         go.Scatter(
             x=[value for *_, value in seeds],
             y=[place + 0.3 for place, *_ in seeds],
-            marker=style | {"size": 6, "opacity": 0.55},
+            marker=style | {"size": 6, "symbol": f"{style['symbol']}-open"},
             hovertext=[
                 f"{plain(each.name)}<br>seed {seed}: {value:.{metric.digits}f}{metric.unit}"
-                + (f"<br>trial {' '.join(record.trial_id for record in each.of_seeds[seed])}" if first else "")
+                + (f"<br>trial {' '.join(record.trial_id for record in each.of_seeds[seed])}" if told else "")
                 for _, each, seed, value in seeds
             ],
             meta={"what": "seed"},
@@ -393,7 +402,7 @@ def _bars(
         x=means,
         y=list(range(len(names))),
         orientation="h",
-        marker={"color": COLOURS[0], "opacity": 0.45},
+        marker={"color": faint(COLOURS[0]), "line": {"color": COLOURS[0], "width": 1}},
         hovertext=[
             f"{plain(name)}<br>{title}: {mean:.4g}, mean of {count(len(trials), 'trial')}"
             if mean is not None
@@ -401,14 +410,16 @@ def _bars(
             for name, mean, trials in zip(names, means, seeds, strict=True)
         ],
         hoverinfo="text",
+        meta={"what": "mean", "x": title},
     )
     marks = go.Scatter(
         x=[value for value, _, _ in dots],
         y=[place for _, place, _ in dots],
         mode="markers",
         marker={"color": COLOURS[0], "size": 5},
-        hovertext=[f"seed {record.seed}, trial {record.trial_id}<br>{value:.4g}" for value, _, record in dots],
-        hoverinfo="text",
+        text=[f"seed {r.seed}, trial {r.trial_id}" if len(dots) <= MOST_TOLD else f"seed {r.seed}" for *_, r in dots],
+        hovertemplate="%{text}: %{x:.4g}<extra></extra>",
+        meta={"what": "trial"},
     )
     layout = rows_axis(names) | {"height": height, "showlegend": False, "bargap": 0.35}
     return go.Figure([bars, marks], layout | {"xaxis": {"rangemode": "tozero"}})
@@ -420,14 +431,12 @@ def _gain_bars(sweep: Sweep, rows: Rows, names: Sequence[str], height: int, axis
     places = [place for place, row in enumerate(rows) if is_known(row["gain"])]
     means = [100 * rows[place]["gain"] for place in places]
     low, high = ([100 * rows[place][f"total_ci_{end}"] for place in places] for end in ("low", "high"))
+    colours = [COLOURS[strategies.index(rows[place]["strategy"]) % len(COLOURS)] for place in places]
     bars = go.Bar(
         x=means,
         y=places,
         orientation="h",
-        marker={
-            "color": [COLOURS[strategies.index(rows[place]["strategy"]) % len(COLOURS)] for place in places],
-            "opacity": 0.45,
-        },
+        marker={"color": [faint(colour) for colour in colours], "line": {"color": colours, "width": 1}},
         error_x=whisker(
             [end - mean for end, mean in zip(high, means, strict=True)],
             1.5,
@@ -459,12 +468,9 @@ def _study_marks(rows: Rows) -> list[go.Scatter]:
 
 
 def _gain_words(row: Mapping[Any, Any], name: str) -> str:
-    interval = (
-        f"<br>total interval {100 * row['total_ci_low']:.1f} to {100 * row['total_ci_high']:.1f}"
-        if is_known(row["total_ci_low"])
-        else ""
-    )
-    return f"{plain(name)}<br>{100 * row['gain']:+.1f} points, {count(row['n_seeds'], 'seed')}{interval}"
+    interval = words.span(row["total_ci_low"], row["total_ci_high"], 100)
+    gain = f"{words.number(100 * row['gain'], 1)} points, {count(row['n_seeds'], 'seed')}"
+    return f"{plain(name)}<br>{gain}{f'<br>total interval {interval}' if interval else ''}"
 
 
 def _ends(rows: Rows) -> list[float]:

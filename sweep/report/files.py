@@ -15,7 +15,7 @@ from sweep.report.words import count
 
 IN_PARENTHESES = " In parentheses: the total interval."
 FORMATS = ("csv", "md", "tex")
-MARKDOWN = str.maketrans({"\\": "\\\\", "|": "\\|", "*": "\\*", "_": "\\_", "`": "\\`", "<": "&lt;", ">": "&gt;"})
+MARKDOWN = str.maketrans({char: f"\\{char}" for char in "\\|*_`$[]~"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def write_tables(

@@ -18,7 +18,7 @@ import pandas as pd
 
 METRICS = {"accuracy": "Accuracy", "f1_macro": "Macro F1", "f1_weighted": "Weighted F1", "loss": "Loss"}
 """What the page's choice of a metric offers, with its name at the start of a title."""
-NUMBER = re.compile(r"(?:< )?([−-]?\d[\d,]*(?:\.\d+)?)(?!\w)")
+NUMBER = re.compile(r"(?:< )?([−-]?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?)(?!\w)")
 """What a cell in words begins with: 81.2 ± 1.3, 79.0 to 83.3, < 0.001, 3 of 5."""
 
 Attributes = Mapping[str, str]

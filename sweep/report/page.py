@@ -38,12 +38,13 @@ from sweep.report.diagrams import UNDER as UNDER_DIAGRAMS
 from sweep.report.diagrams import coverage_curves, reliability_diagrams
 from sweep.report.drawing import CELLS_WITH_TEXT, Drawing
 from sweep.report.files import FORMATS as WRITTEN
-from sweep.report.files import write_tables
+from sweep.report.files import MARKDOWN, write_tables
 from sweep.report.filtering import METRICS, attributes, sorts_by
 from sweep.report.first_screen import first_screen
 from sweep.report.gains import of_best
 from sweep.report.images import FORMATS as IMAGES
 from sweep.report.images import check_export, write_figures
+from sweep.report.latex import LETTERS
 from sweep.report.main_table import main_rows
 from sweep.report.notes import notes
 from sweep.report.pairs import pairs, under_pairs
@@ -183,6 +184,8 @@ def render(
         misread=misread,
         worst=WORST,
         written=written,
+        latex_letters=_letters(LETTERS),
+        markdown_letters=_letters(MARKDOWN),
         plotly=packed_plotly(),
         script=Markup(script),
         hashes=[_csp_hash(plotly), _csp_hash(script)],
@@ -219,6 +222,11 @@ def _split_name(sweep: Sweep, number: int) -> str:
     return "split" if sweep.division.n_folds is None else f"fold {number + 1}"
 
 
+def _letters(table: Mapping[int, str]) -> Markup:
+    """Return what letters become, for the page's own saving of tables."""
+    return _inert(json.dumps({chr(number): text for number, text in table.items()}))
+
+
 def json_data(drawing: Drawing) -> Markup:
     """Return a figure's JSON for an inert script block: no `<` in it can end the block.
 
@@ -228,7 +236,11 @@ def json_data(drawing: Drawing) -> Markup:
     drawn = _six_digits({"data": content["data"], "layout": content["layout"]})
     drawn |= {name: value for name in ("model", "strategy") if (value := getattr(drawing, name)) is not None}
     drawn |= {name: [place.as_json() for place in getattr(drawing, name)] for name in ("rows", "columns")}
-    text = json.dumps(drawn, separators=(",", ":"), allow_nan=False)
+    return _inert(json.dumps(drawn, separators=(",", ":"), allow_nan=False))
+
+
+def _inert(text: str) -> Markup:
+    """Return JSON for a script block of data."""
     return Markup(text.replace("<", "\\u003c"))
 
 

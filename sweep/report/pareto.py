@@ -1,13 +1,14 @@
 """What accuracy costs: configurations against time, memory and size, and those that none beats in both."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from sweep.report.drawing import COLOURS, GREY, MARKS, Drawing, plain, short, whisker
-from sweep.report.words import listed, names_of, number
+from sweep.report.words import count, listed, names_of, number, span
 
 NARROW = 5
 """Costs that differ by no more than this factor are drawn on a linear axis."""
@@ -130,7 +131,8 @@ def _whose(rows: pd.DataFrame) -> list[list[str]]:
 
 def _marks(strategy: str, rows: pd.DataFrame, place: int, cost: Cost) -> go.Scatter:
     words = [
-        f"{plain(row['name'])}<br>{100 * row['accuracy_mean']:.1f} %, {row['n_seeds']} seeds<br>"
+        f"{plain(row['name'])}<br>{100 * row['accuracy_mean']:.1f} %{_seed_interval(row)}, "
+        f"{count(row['n_seeds'], 'seed')}<br>"
         f"{number(row['cost'], 2)} {cost.title}{'<br>on the front' if row['front'] else ''}"
         for row in rows.to_dict("records")
     ]
@@ -152,3 +154,8 @@ def _marks(strategy: str, rows: pd.DataFrame, place: int, cost: Cost) -> go.Scat
         hoverinfo="text",
         customdata=_whose(rows),
     )
+
+
+def _seed_interval(row: Mapping[Any, Any]) -> str:
+    interval = span(row["accuracy_ci_low"], row["accuracy_ci_high"], 100)
+    return f" (seed interval {interval})" if interval else ""

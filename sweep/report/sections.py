@@ -55,6 +55,8 @@ class Shown:
     """Of a table that is there once a metric: which one this is."""
     part: str = ""
     """What the tables of one another's metrics have in common."""
+    strategies: Sequence[str] = ()
+    """Strategy of every column but the first, in a table that has one each."""
 
     @cached_property
     def wraps(self) -> list[bool]:
@@ -226,7 +228,16 @@ def _section(key: str, title: str, finding: str, *tables: Shown) -> Section:
 def _grid(summary: pd.DataFrame, caption: str) -> Shown:
     head, rows = grid_in_words(summary)
     of_models = [attributes({"model": row[0]}) for row in rows]
-    return Shown(name="summary", title=GRID, head=head, rows=rows, caption=caption, folded=True, whose=of_models)
+    return Shown(
+        name="summary",
+        title=GRID,
+        head=head,
+        rows=rows,
+        caption=caption,
+        folded=True,
+        whose=of_models,
+        strategies=head[1:],
+    )
 
 
 def _short(claims: Shown) -> Shown:

@@ -26,8 +26,10 @@ from sweep.settings import DEMO
 
 SIDE = 96
 """In pixels."""
-BUDGET = 450_000
-"""Bytes of all thumbnails of a page together: with them, that of 80 trials stays under 4 MB."""
+BUDGET = 360_000
+"""Bytes of all thumbnails of a page with all that is said of each: with them, that of 80 trials stays under 4 MB."""
+WORDS = 350
+"""Bytes of a thumbnail's element without its names, its picture and who misread it."""
 WORST = 24
 """Images that the page shows before a pair is chosen."""
 OF_EACH_PAIR = 3
@@ -47,9 +49,14 @@ class Face:
     """Of the models that misread it."""
     mostly: int
     """The wrong class as which most models read it."""
-    by_configuration: dict[int, dict[int, int]]
-    """Place among `Faces.configurations` -> wrong class number -> how many of its seeds read the image so."""
+    mistakes: Sequence[tuple[int, int, int]]
+    """Place among `Faces.configurations`, wrong class number, how many of its seeds read the image so."""
     uri: str
+
+    @property
+    def written(self) -> str:
+        """The mistakes as the page's script reads them."""
+        return " ".join(",".join(map(str, mistake)) for mistake in self.mistakes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +78,8 @@ class Faces:
     """The worst first."""
     told: str
     pairs: Sequence[Pair] = ()
-    configurations: Sequence[str] = ()
+    configurations: Sequence[tuple[str, str]] = ()
+    """Model and strategy."""
     seeds: Sequence[int] = ()
     """How many each configuration has."""
 
@@ -96,16 +104,17 @@ def faces(sweep: Sweep, root: Path | None) -> Faces:
         if uri is None:
             lacking += 1
             continue
-        if spent + len(uri) > BUDGET:
+        face = _face(sweep, found, row, uri)
+        if spent + _size(face) > BUDGET:
             tried -= 1
             break
-        spent += len(uri)
-        shown[row] = _face(sweep, found, row, uri)
+        spent += _size(face)
+        shown[row] = face
     return Faces(
         shown=[shown[row] for row in _worst_first(found) if row in shown],
         told=_told(len(shown), len(rows), lacking, everything=tried == len(rows)),
         pairs=list(_pairs(found, list(shown))),
-        configurations=[f"{model}/{strategy}" for model, strategy in found.configurations],
+        configurations=found.configurations,
         seeds=found.seeds.tolist(),
     )
 
@@ -156,17 +165,19 @@ def _thumbnail(sweep: Sweep, root: Path, row: int) -> str | None:
 def _face(sweep: Sweep, found: Readings, row: int, uri: str) -> Face:
     wrong = found.by_configuration[:, row].copy()
     wrong[:, found.labels[row]] = 0
-    by_configuration: dict[int, dict[int, int]] = {}
-    for place, number in np.argwhere(wrong).tolist():
-        by_configuration.setdefault(place, {})[number] = int(wrong[place, number])
     return Face(
         image=sweep.split_file.images[int(found.images[row])].path,
         true=int(found.labels[row]),
         share=float(wrong.sum() / found.n_models),
         mostly=int(wrong.sum(axis=0).argmax()),
-        by_configuration=by_configuration,
+        mistakes=[(place, number, int(wrong[place, number])) for place, number in np.argwhere(wrong).tolist()],
         uri=uri,
     )
+
+
+def _size(face: Face) -> int:
+    """Return about how many bytes of the page a face takes."""
+    return len(face.uri) + len(face.written) + 2 * len(face.image) + WORDS
 
 
 def _pairs(found: Readings, shown: Sequence[int]) -> Iterator[Pair]:

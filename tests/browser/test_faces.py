@@ -31,17 +31,27 @@ def shown(page):
     return page.locator("#faces li:not([hidden])")
 
 
+def faces(page, locator=None):
+    """Return every face's true class, and of each (configuration, class read as) how many seeds read it so."""
+    items = (locator or page.locator("#faces li")).evaluate_all(
+        "all => all.map(one => [one.dataset.true, one.dataset.mistakes])"
+    )
+    found = []
+    for true, text in items:
+        triples = [mistake.split(",") for mistake in text.split()]
+        found.append((true, {(configuration, read): int(seeds) for configuration, read, seeds in triples}))
+    return found
+
+
 def pairs(page, configuration=None):
     """Return true and predicted class of every pair that the list offers, and of how many faces in the page it is."""
     values = page.locator("#faces-pair option").evaluate_all("all => all.map(one => one.value)")
-    faces = page.locator("#faces li").evaluate_all(
-        "all => all.map(one => [one.dataset.true, JSON.parse(one.dataset.by)])"
-    )
-    of = (lambda by: [by.get(str(configuration), {})]) if configuration is not None else (lambda by: by.values())
-    pairs = [value.split() for value in values if value]
-    return [
-        (true, as_, sum(is_ == true and any(as_ in one for one in of(by)) for is_, by in faces)) for true, as_ in pairs
+    there = [
+        (true, read)
+        for true, mistakes in faces(page)
+        for read in {read for place, read in mistakes if configuration in (None, place)}
     ]
+    return [(*value.split(), there.count(tuple(value.split()))) for value in values if value]
 
 
 def click_cell(page, true, predicted):
@@ -68,23 +78,34 @@ def test_the_worst_are_shown_and_are_pictures(page):
 def test_a_pair_of_the_list_shows_its_images_the_surest_mistake_first(page):
     true, predicted, number = max(pairs(page), key=lambda pair: pair[2])
     page.select_option("#faces-pair", f"{true} {predicted}")
-    read = shown(page).evaluate_all("all => all.map(one => [one.dataset.true, JSON.parse(one.dataset.by)])")
+    read = faces(page, shown(page))
     assert len(read) == number
     assert {label for label, _ in read} == {true}
-    models = [sum(by_class.get(predicted, 0) for by_class in by.values()) for _, by in read]
+    models = [sum(seeds for (_, guess), seeds in mistakes.items() if guess == predicted) for _, mistakes in read]
     assert models == sorted(models, reverse=True)
     assert models[-1] > 0
 
 
 def test_one_configurations_mistakes_are_its_own(page):
     page.select_option("#faces-by", index=2)
-    by = shown(page).evaluate_all("all => all.map(one => JSON.parse(one.dataset.by)['1'] ?? {})")
-    mistakes = [sum(each.values()) for each in by]
-    assert 0 < len(by) <= WORST
-    assert mistakes == sorted(mistakes, reverse=True)
-    assert mistakes[-1] > 0
+    read = faces(page, shown(page))
+    seeds = [sum(number for (place, _), number in mistakes.items() if place == "1") for _, mistakes in read]
+    assert 0 < len(read) <= WORST
+    assert seeds == sorted(seeds, reverse=True)
+    assert seeds[-1] > 0
     name = page.locator("#faces-by option").nth(2).text_content()
-    assert f"by {name}, {len(by)} of the images" in page.inner_text("#faces-told")
+    assert f"by {name}, {len(read)} of the images" in page.inner_text("#faces-told")
+
+
+def test_a_hidden_configuration_is_not_offered_and_gives_way(page):
+    page.select_option("#faces-by", index=1)
+    model = page.locator("#faces-by option").nth(1).get_attribute("data-model")
+    page.locator(f"#filter input[value={model}]").uncheck()
+    assert page.input_value("#faces-by") == ""
+    offered = page.locator("#faces-by option:not([hidden])").evaluate_all("all => all.map(one => one.dataset.model)")
+    assert model not in offered
+    assert len(offered) > 1
+    assert shown(page).count() == WORST
 
 
 def test_the_list_goes_back_to_the_worst_by_keyboard(page):
@@ -96,7 +117,7 @@ def test_the_list_goes_back_to_the_worst_by_keyboard(page):
 
 
 def test_a_click_on_a_cell_chooses_its_pair(page):
-    true, predicted, number = max(pairs(page, 0), key=lambda pair: pair[2])
+    true, predicted, number = max(pairs(page, "0"), key=lambda pair: pair[2])
     click_cell(page, int(true), int(predicted))
     assert page.input_value("#faces-pair") == f"{true} {predicted}"
     assert page.input_value("#faces-by") == "0"

@@ -5,18 +5,18 @@
   if (!list) return;
   const byId = id => document.getElementById(id);
   const choice = byId("faces-pair"), by = byId("faces-by"), told = byId("faces-told"), back = byId("faces-back");
-  const configurations = JSON.parse(list.dataset.configurations), seeds = JSON.parse(list.dataset.seeds);
+  const seeds = JSON.parse(list.dataset.seeds);
   const sum = numbers => numbers.reduce((all, number) => all + number, 0);
   const faces = [...list.children].map(item => (
-    {item, worst: !item.hidden, is: item.dataset.true, by: JSON.parse(item.dataset.by),
+    {item, worst: !item.hidden, is: item.dataset.true,
+     mistakes: item.dataset.mistakes.split(" ").map(mistake => mistake.split(",")),
      words: item.querySelector("span"), usual: item.querySelector("span").textContent}));
   const most = faces.filter(face => face.worst).length;
 
   // Of the chosen configuration's models, or of all, how many read a face as a class, or as any wrong one.
-  const mistakes = (face, as) => {
-    const read = by.value ? [face.by[by.value] ?? {}] : Object.values(face.by);
-    return sum(read.map(one => as ? one[as] ?? 0 : sum(Object.values(one))));
-  };
+  const mistakes = (face, as) => sum(face.mistakes
+    .filter(([configuration, read]) => (!by.value || configuration === by.value) && (!as || read === as))
+    .map(([, , number]) => Number(number)));
 
   const show = () => {
     const [is, as] = choice.value.split(" "), models = by.value ? seeds[by.value] : sum(seeds);
@@ -33,14 +33,14 @@
     }
     list.append(...(usual ? faces : chosen).map(face => face.item));
     const what = as ? choice.selectedOptions[0].textContent : "those misread most often";
-    const who = by.value ? `by ${configurations[by.value]}` : "by any configuration";
+    const who = `by ${by.selectedOptions[0].textContent}`;
     told.textContent = chosen.length ? `Shown: ${what} ${who}, ${chosen.length} of the images in this page.`
       : `No image in this page: ${what} ${who}. tables/misread.csv names all that were misread.`;
   };
 
   const choose = (is, as, plot) => {
     const {model, strategy} = report.read(plot);
-    by.value = String(configurations.indexOf(`${model}/${strategy}`));
+    by.value = [...by.options].find(({dataset: of}) => of.model === model && of.strategy === strategy).value;
     choice.value = `${is} ${as}`;
     const there = choice.selectedIndex >= 0;
     if (!there) choice.value = "";
@@ -59,8 +59,8 @@
     plot.addEventListener("pointerenter", () => {
       if (!plot.on) return;
       plot.removeAllListeners("plotly_click");
-      // What is read rightly has no faces to show.
-      plot.on("plotly_click", ({points: [{x, y}]}) => { if (x !== y) choose(y, x, plot); });
+      // What is read rightly has no faces to show, and neither has what never happened.
+      plot.on("plotly_click", ({points: [{x, y, z}]}) => { if (x !== y && z) choose(y, x, plot); });
     });
   }
 })();

@@ -89,11 +89,21 @@
     plot.style.height = `${Math.max(Math.min(height, 160), Math.round(90 + (height - 90) * share))}px`;
   };
 
+  // A list of configurations offers those that are shown; one that is chosen and hidden gives way to the first.
+  const hideOptions = list => {
+    for (const option of list.options) option.hidden = option.disabled = hides(option.dataset);
+    if (!list.selectedOptions[0]?.hidden) return;
+    list.selectedIndex = 0;
+    list.dispatchEvent(new Event("change"));
+  };
+
   const apply = () => {
     for (const name of ["model", "strategy"]) {
       hidden[name] = new Set([...form.querySelectorAll(`input[name="${name}"]:not(:checked)`)].map(box => box.value));
     }
     for (const row of document.querySelectorAll("tr[data-model], tr[data-strategy]")) row.hidden = hidesRow(row);
+    for (const cell of document.querySelectorAll("[data-column]")) cell.hidden = hides({strategy: cell.dataset.column});
+    new Set([...document.querySelectorAll("option[data-model]")].map(option => option.parentElement)).forEach(hideOptions);
     for (const figure of document.querySelectorAll("figure")) figure.hidden = false;
     chooseMetric();
     document.querySelectorAll(".plot").forEach(fit);

@@ -30,13 +30,16 @@ document.documentElement.classList.add("scripted");
   report.read = plot => JSON.parse(document.getElementById(plot.id + "-data").textContent);
   report.printed = figure => ({...figure.layout, template: template(onPaper), dragmode: false});
 
+  // A name with two dollar signs is no formula.
+  const QUIET = report.quiet = {displaylogo: false, displayModeBar: false, typesetMath: false};
+
   const draw = (plot, print = false) => {
     const figure = report.shown(report.read(plot));
     if (!figure) return;
     plot.dataset.drawn = "yes";
     const layout = {...figure.layout, height: plot.clientHeight, template: template(print ? onPaper : plot), dragmode: false};
     if (print) layout.width = plot.closest(".grid") ? 310 : 960;
-    Plotly.react(plot, figure.data, layout, {displaylogo: false, responsive: true, displayModeBar: false});
+    Plotly.react(plot, figure.data, layout, {...QUIET, responsive: true});
   };
 
   const near = new IntersectionObserver(entries => {

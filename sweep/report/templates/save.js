@@ -22,16 +22,17 @@
 
   const markdown = ([head, ...body]) => {
     const line = cells => `| ${cells.join(" | ")} |\n`;
-    const plain = cells => line(cells.map(cell => cell.replace(/[\\|<&*`[\]]/g, "\\$&").replace(/\s*\n\s*/g, " ")));
+    const plain = cells => line(cells.map(cell => escaped(cell, MARKDOWN)));
     return plain(head) + line(head.map((_, column) => column ? "---:" : ":---")) + body.map(plain).join("");
   };
 
-  const LATEX = {"~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "\\": "\\textbackslash{}",
-                 "<": "\\textless{}", ">": "\\textgreater{}", "[": "{[}", "]": "{]}", "±": "$\\pm$", "×": "$\\times$",
-                 "−": "$-$", "χ": "$\\chi$", "²": "$^2$"};
+  // Letter -> what LaTeX, or Markdown, prints as that letter: the same as in the files of tables/.
+  const letters = id => JSON.parse(document.getElementById(id).textContent);
+  const LATEX = letters("latex-letters"), MARKDOWN = letters("markdown-letters");
+  const escaped = (text, letters) => [...text.replace(/\s*\n\s*/g, " ")].map(letter => letters[letter] ?? letter).join("");
+
   const latex = ([head, ...body]) => {
-    const line = cells => cells.map(cell =>
-      cell.replace(/\s*\n\s*/g, " ").replace(/[&%$#_{}]|[~^\\<>[\]±×−χ²]/g, sign => LATEX[sign] ?? `\\${sign}`)).join(" & ") + " \\\\\n";
+    const line = cells => cells.map(cell => escaped(cell, LATEX)).join(" & ") + " \\\\\n";
     return `% \\usepackage{booktabs}\n\\begin{tabular}{l${"r".repeat(head.length - 1)}}\n\\toprule\n${line(head)}\\midrule\n`
       + `${body.map(line).join("")}\\bottomrule\n\\end{tabular}\n`;
   };
@@ -45,21 +46,23 @@
     return small ? beneath.join(" ") : copy.textContent.trim();
   };
   const linesOf = table => {
-    const heads = [...table.tHead.rows[0].cells];
+    const seen = row => [...row.cells].filter(cell => !cell.hidden);
+    const heads = seen(table.tHead.rows[0]);
     const rows = [...table.tBodies[0].rows].filter(row => !row.hidden && !row.classList.contains("trials"));
-    const twofold = heads.map((_, column) => rows.some(row => row.cells[column]?.querySelector("small")));
+    const twofold = heads.map((_, column) => rows.some(row => seen(row)[column]?.querySelector("small")));
     const head = heads.flatMap((cell, column) => {
       const title = textOf(cell), small = textOf(cell, true);
       return twofold[column] ? [title, `${title}, ${small || "total interval"}`] : [small ? `${title} (${small})` : title];
     });
-    return [head, ...rows.map(row => [...row.cells].flatMap((cell, column) =>
+    return [head, ...rows.map(row => seen(row).flatMap((cell, column) =>
       twofold[column] ? [textOf(cell), textOf(cell, true)] : [textOf(cell)]))];
   };
 
   const unescaped = text => String(text ?? "").replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&");
 
   const cellsOf = (trace, figure) => trace.z.flatMap((row, y) => row.map((value, x) => (
-    {row: figure.rows[y]?.name ?? y, column: figure.columns[x]?.name ?? x, value})));
+    {row: figure.rows[y]?.name ?? y, column: figure.columns[x]?.name ?? x, [trace.meta?.value ?? "value"]: value,
+     ...(trace.meta?.text && {[trace.meta.text]: trace.text[y][x]})})));
 
   const pointsOf = (trace, figure) => trace.x.map((x, point) => {
     const y = trace.y[point], whisker = (bars, end) => bars?.[end]?.[point] ?? bars?.array?.[point];
@@ -69,12 +72,15 @@
       row: figure.rows[Math.round(y)]?.name, column: figure.columns[Math.round(x)]?.name,
       x: figure.columns.length ? undefined : x, "x minus": whisker(trace.error_x, "arrayminus"), "x plus": whisker(trace.error_x, "array"),
       y: figure.rows.length ? undefined : y, "y minus": whisker(trace.error_y, "arrayminus"), "y plus": whisker(trace.error_y, "array"),
+      low: trace.meta?.low?.[point], high: trace.meta?.high?.[point], n: trace.meta?.n?.[point],
+      trial: trace.meta?.what === "trial" ? trace.text[point] : undefined,
     };
   }).filter(({x, y, row, column}) => [x, y, row, column].some(value => value !== undefined && value !== null));
 
   // An axis of quantities is named by its title; columns of which nothing is known are left out.
   const dataOf = figure => {
-    const points = figure.data.flatMap(trace => (trace.z ? cellsOf : pointsOf)(trace, figure));
+    // Bands and marks of a moment are no numbers of their own.
+    const points = figure.data.filter(trace => !trace.meta?.aside).flatMap(trace => (trace.z ? cellsOf : pointsOf)(trace, figure));
     const names = [...new Set(points.flatMap(Object.keys))].filter(name => points.some(point => point[name] !== undefined && point[name] !== ""));
     const titles = {x: figure.layout.xaxis?.title?.text, y: figure.layout.yaxis?.title?.text};
     return [names.map(name => unescaped(titles[name] ?? name)), ...points.map(point => names.map(name => point[name]))];
@@ -132,7 +138,7 @@
     const image = async format => {
       const figure = report.shown(report.read(plot)), size = {width: plot.clientWidth, height: plot.clientHeight};
       const layout = {...report.printed(figure), ...size, paper_bgcolor: "#ffffff"};
-      download(`${name}.${format}`, await Plotly.toImage({data: figure.data, layout}, {format, ...size, scale: format === "png" ? 2 : 1}));
+      download(`${name}.${format}`, await Plotly.toImage({data: figure.data, layout, config: report.quiet}, {format, ...size, scale: format === "png" ? 2 : 1}));
     };
     const behind = () => {
       const there = element.querySelector(".behind");

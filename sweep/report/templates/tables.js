@@ -1,7 +1,7 @@
 // Tables: sorted by a click on a column's head, and rows that open.
 (() => {
   const number = cell => parseFloat(cell.dataset.value ?? cell.textContent.replace("−", "-").replaceAll(",", ""));
-  const isNumber = cell => "value" in cell.dataset || /^[−-]?\d[\d,]*(\.\d+)?$/.test(cell.textContent.trim());
+  const isNumber = cell => "value" in cell.dataset || /^[−-]?\d[\d,]*(\.\d+)?(e-?\d+)?$/.test(cell.textContent.trim());
   const words = new Intl.Collator("en", {numeric: true});
 
   // What is no number comes after all that are, in either order.

@@ -46,7 +46,7 @@ def test_cells_of_a_confusion_matrix_tell_share_spread_and_count(sweep):
     row = table.to_dict("records")[1]
     assert heat.hovertext[0][1] == (
         f"true a<br>predicted b<br>{100 * row['share_mean']:.1f} % (SD {100 * row['share_sd']:.1f}), "
-        f"{row['count_mean']:.1f} images"
+        f"{row['count_mean']:.1f} images, mean of 3 seeds"
     )
 
 

@@ -20,7 +20,7 @@ def planted(points):
     """Return a summary and a table of efficiency of configurations with these (accuracy, seconds)."""
     names = pd.DataFrame({"model": [f"m{number}" for number in range(len(points))], "strategy": "full"})
     accuracy = [accuracy for accuracy, _ in points]
-    summary = names.assign(accuracy_mean=accuracy, accuracy_ci_high=accuracy, n_seeds=3)
+    summary = names.assign(accuracy_mean=accuracy, accuracy_ci_low=accuracy, accuracy_ci_high=accuracy, n_seeds=3)
     costs = {cost.column: [seconds for _, seconds in points] for cost in COSTS}
     return summary, names.assign(**costs)
 

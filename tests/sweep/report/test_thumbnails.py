@@ -50,9 +50,8 @@ def test_a_thumbnail_is_the_square_that_models_saw(folder):
 def test_what_they_were_read_as_is_counted_over_all_models(folder):
     found = thumbnails_of(folder)
     for face in found.shown:
-        read = [number for by_class in face.by_configuration.values() for number in by_class.values()]
-        assert not any(face.true in by_class for by_class in face.by_configuration.values())
-        assert sum(read) == pytest.approx(face.share * sum(found.seeds))
+        assert face.true not in {guess for _, guess, _ in face.mistakes}
+        assert sum(number for *_, number in face.mistakes) == pytest.approx(face.share * sum(found.seeds))
 
 
 def test_what_a_configuration_read_is_what_its_records_hold(folder):
@@ -67,10 +66,10 @@ def test_what_a_configuration_read_is_what_its_records_hold(folder):
                     ].argmax()
                 )
                 for record in sweep.completed
-                if f"{record.model}/{record.strategy}" == name
+                if (record.model, record.strategy) == name
             )
             del read[face.true]
-            assert face.by_configuration.get(number, {}) == dict(read)
+            assert {guess: seeds for place, guess, seeds in face.mistakes if place == number} == dict(read)
 
 
 def test_pairs_count_their_images(folder):
@@ -79,7 +78,7 @@ def test_pairs_count_their_images(folder):
         here = [
             face
             for face in found.shown
-            if face.true == pair.true and any(pair.predicted in by for by in face.by_configuration.values())
+            if face.true == pair.true and pair.predicted in {guess for _, guess, _ in face.mistakes}
         ]
         assert pair.shown == len(here) == pair.of
 
@@ -116,12 +115,12 @@ def test_a_file_that_is_no_image_is_left_out(tmp_path):
 
 def test_the_budget_holds_and_every_pair_has_its_worst(folder, monkeypatch):
     whole = thumbnails_of(folder).shown
-    limit = sum(len(face.uri) for face in whole) // 2
+    limit = sum(map(thumbnails._size, whole)) // 2
     monkeypatch.setattr(thumbnails, "BUDGET", limit)
     monkeypatch.setattr(thumbnails, "WORST", 2)
     monkeypatch.setattr(thumbnails, "OF_EACH_PAIR", 1)
     found = thumbnails_of(folder)
-    assert sum(len(face.uri) for face in found.shown) <= limit
+    assert sum(map(thumbnails._size, found.shown)) <= limit
     assert [face.image for face in found.shown][:2] == [face.image for face in whole][:2]
     assert "is used up" in found.told
     pairs = [(face.true, face.mostly) for face in found.shown[2:]]
