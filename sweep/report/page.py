@@ -12,6 +12,7 @@ import base64
 import gzip
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -240,8 +241,8 @@ def json_data(drawing: Drawing) -> Markup:
 
 
 def _inert(text: str) -> Markup:
-    """Return JSON for a script block of data."""
-    return Markup(text.replace("<", "\\u003c"))
+    """Return JSON for a script block of data: of what begins with `<` only our own line breaks stay as they are."""
+    return Markup(re.sub("<(?!br>)", r"\\u003c", text))
 
 
 @cache

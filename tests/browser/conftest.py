@@ -7,12 +7,16 @@ from pathlib import Path
 import pytest
 
 from sweep.report.page import write_report
-from tests.sweep.records import Plan, plant
+from tests.sweep.records import Plan, plant, plant_with_images
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 CHROMIUM = shutil.which("chromium")
 LONG = "x" * 200
-HOSTILE = ("<svg onload=alert(1)>", '"quoted" & co', "日本語", LONG, "<script>alert(1)</script>", "<b>bold</b>")
+HOSTILE = (
+    *("<svg onload=alert(1)>", '"quoted" & co', "日本語", LONG, "<script>alert(1)</script>", "<b>bold</b>"),
+    *("{{7*7}} %{z} </script>", "*a trap* | [b] $x$ c_d"),
+)
+STRATEGIES = ("linear_probe", "full", "<i>own</i> & $y$")
 
 Open = Callable[..., "sync_api.Page"]
 
@@ -48,7 +52,7 @@ def opened(browser) -> Iterator[Open]:
             page.add_init_script(setup)
         page.goto((folder / "report.html").as_uri())
         if ready:
-            page.locator("#results").scroll_into_view_if_needed()
+            page.locator("#figure-accuracy").scroll_into_view_if_needed()
             page.wait_for_selector("#figure-accuracy[data-drawn]")
         return page
 
@@ -76,11 +80,13 @@ def hostile(tmp_path_factory, browser) -> Path:
     """A folder with the report of classes, models and an error whose names are markup."""
     plan = Plan(
         classes=HOSTILE,
-        models=("<img src=x onerror=alert(3)>", "resnet18"),
+        models=("<img src=x onerror=alert(3)>", "resnet18", "m" * 200),
+        strategies=STRATEGIES,
+        per_class=(6, 3, 4),
         failed=[("resnet18", "full", 1)],
         error={"type": "Error", "message": "<svg onload=alert(2)>", "traceback": "<b>bold</b>"},
     )
-    folder = plant(tmp_path_factory.mktemp("hostile"), plan)
+    folder = plant_with_images(tmp_path_factory.mktemp("hostile"), plan)
     write_report(folder)
     return folder
 

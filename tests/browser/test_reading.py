@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from sweep.report.drawing import COLOURS
 from tests.browser.conftest import HOSTILE, draw_everything, texts
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
@@ -47,6 +48,32 @@ def test_figures_take_the_pages_colours(opened, usual):
         page = opened(usual, color_scheme=scheme)
         colours.append(page.evaluate("getComputedStyle(document.querySelector('.ytick text')).fill"))
     assert colours == ["rgb(29, 35, 41)", "rgb(228, 231, 234)"]
+
+
+def contrast(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """Return the contrast of two colours (red, green, blue; 0 to 255) as in WCAG 2.2."""
+
+    def luminance(colour: tuple[float, ...]) -> float:
+        parts = [each / 255 / 12.92 if each <= 10 else ((each / 255 + 0.055) / 1.055) ** 2.4 for each in colour]
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def colour_of(page, name: str) -> tuple[float, ...]:
+    text = page.evaluate("name => getComputedStyle(document.documentElement).getPropertyValue(name)", name).strip()
+    return tuple(int(text[place : place + 2], 16) for place in (1, 3, 5))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_numbers_in_cells_and_marks_have_contrast(opened, usual, scheme):
+    page = opened(usual, color_scheme=scheme)
+    for heat in ("--heat-0", "--heat-1", "--heat-2"):
+        assert contrast(colour_of(page, "--ink"), colour_of(page, heat)) >= 4.5, heat
+    for mark in COLOURS:
+        here = tuple(int(mark[place : place + 2], 16) for place in (1, 3, 5))
+        assert contrast(here, colour_of(page, "--card")) >= 3, mark
 
 
 def test_the_page_is_read_without_scripts(opened, usual):
@@ -155,7 +182,9 @@ def test_hostile_names_are_text_in_figures(opened, hostile):
     assert names <= set(texts(page, "#figure-confusion-0 .ytick text"))
     labels = texts(page, "#figure-accuracy .ytick text")
     assert any(text.startswith("<img src=x") for text in labels)
-    assert page.locator("main img, main svg[onload], main script:not([type])").count() == 0
+    assert (
+        page.locator("main img:not([src^='data:image/webp;']), main svg[onload], main script:not([type])").count() == 0
+    )
     assert page.told == []
     names = json.dumps(page.evaluate("[...document.querySelectorAll('.plot')].map(each => each.ariaLabel)"))
     assert "onerror=alert(3)" in names

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -197,6 +198,23 @@ def test_words_with_numbers_are_sorted_by_the_number(opened, usual):
     assert not any(cell[0].isdigit() for cell in cells[len(numbers) :])
 
 
+def test_rates_are_sorted_as_numbers(opened, usual):
+    page = opened(usual)
+    column = page.locator("#strategies thead th").all_inner_texts().index("rate of the backbone")
+    cells = page.locator(f"#strategies tbody tr > :nth-child({column + 1})")
+    for order in (["0.0001", "1e-05", ""], ["1e-05", "0.0001", ""]):
+        page.locator("#strategies thead th button").nth(column).click()
+        assert cells.all_inner_texts() == order
+
+
+def test_minus_is_one_that_programs_read(opened, usual):
+    page = opened(usual)
+    page.locator("#gains details:not(.save) > summary").first.click()
+    shown = page.locator("#gains td").all_inner_texts()
+    assert any(text.startswith("−") for text in shown)
+    assert "−" not in read(saved(page, "Gain of every configuration", "CSV"))
+
+
 def test_less_than_a_number_is_sorted_by_it(opened, usual):
     page = opened(usual)
     pairs = page.locator("#differences [data-part='all pairs'][data-metric=accuracy]")
@@ -305,9 +323,55 @@ def test_a_matrix_csv_names_its_cells(opened, usual):
         row for row in summary(usual, "confusion") if (row["model"], row["strategy"]) == ("vit_s_16", "partial")
     ]
     assert [(row["row"], row["column"]) for row in rows] == [(row["true"], row["predicted"]) for row in expected]
-    assert [float(row["value"]) for row in rows] == pytest.approx(
+    assert [float(row["percent of the true class"]) for row in rows] == pytest.approx(
         [100 * float(row["share_mean"]) for row in expected], rel=1e-5
     )
+    assert [row["images, mean over seeds"] for row in rows] == [f"{float(row['count_mean']):.1f}" for row in expected]
+
+
+def test_a_curves_csv_holds_means_and_intervals_alone(opened, usual):
+    rows = list(csv.DictReader(io.StringIO(read(saved(opened(usual), "resnet18: validation accuracy (%)", "CSV")))))
+    trials = [json.loads(path.read_text()) for path in (usual / "trials").glob("*/record.json")]
+    here = [each for each in trials if each["model"] == "resnet18" and each["status"] == "completed"]
+    means = {}
+    for each in here:
+        for epoch in each["history"]:
+            means.setdefault((each["strategy"], epoch["epoch"]), []).append(100 * epoch["validation_accuracy"])
+    assert len(rows) == len(means)
+    for row in rows:
+        values = means[row["series"], int(row["epoch"])]
+        assert int(row["n"]) == len(values)
+        assert float(row["validation accuracy (%)"]) == pytest.approx(sum(values) / len(values), rel=1e-5)
+        assert float(row["low"]) < float(row["validation accuracy (%)"]) < float(row["high"])
+
+
+def test_the_csv_of_a_cost_tells_means_from_trials(opened, usual):
+    rows = list(csv.DictReader(io.StringIO(read(saved(opened(usual), "Training seconds of one trial", "CSV")))))
+    assert sum(row["what"] == "mean" for row in rows) == 9
+    trials = [row["trial"] for row in rows if row["what"] == "trial"]
+    assert len(set(trials)) == len(trials) == sum(int(row["n_seeds"]) for row in summary(usual))
+
+
+def test_a_hidden_strategy_has_no_cell_in_a_heat_map_or_its_csv(opened, usual):
+    page = opened(usual)
+    page.locator("input[value=partial]").uncheck()
+    rows = list(csv.DictReader(io.StringIO(read(saved(page, "Mean test accuracy (%), models by strategies", "CSV")))))
+    left = [row for row in summary(usual) if row["strategy"] != "partial"]
+    assert [(row["row"], row["column"]) for row in rows] == [(row["model"], row["strategy"]) for row in left]
+    assert [float(row["value"]) for row in rows] == pytest.approx(
+        [100 * float(row["accuracy_mean"]) for row in left], rel=1e-5
+    )
+
+
+def test_a_hidden_strategy_has_no_column_in_the_grid(opened, usual):
+    page = opened(usual)
+    page.locator("#architecture details:not(.save) > summary").first.click()
+    page.locator("input[value=partial]").uncheck()
+    assert page.locator("#architecture thead th:visible").all_inner_texts() == ["model", "linear_probe", "full"]
+    title = "Test accuracy (%) by model and strategy, ± and total interval"
+    head, *rows = csv.reader(io.StringIO(read(saved(page, title, "CSV"))))
+    assert head == ["model", "linear_probe", "full"]
+    assert {len(row) for row in rows} == {3}
 
 
 def test_a_figure_is_saved_as_a_picture_in_dark_ink(opened, usual):
@@ -315,6 +379,7 @@ def test_a_figure_is_saved_as_a_picture_in_dark_ink(opened, usual):
     svg = read(saved(page, "Test accuracy by configuration", "SVG"))
     assert svg.startswith("<svg")
     assert "rgb(29, 35, 41)" in svg
+    assert svg.count('class="trace scatter') > 3
     assert "rgb(228, 231, 234)" not in svg
     png = saved(page, "Test accuracy by configuration", "PNG")
     assert png.suggested_filename == "Test-accuracy-by-configuration.png"
@@ -327,7 +392,12 @@ def test_hostile_names_are_saved_as_text(opened, hostile):
     rows = list(csv.reader(io.StringIO(read(saved(page, "Images by class and part", "CSV")))))
     assert sorted(row[0] for row in rows[1:]) == sorted(HOSTILE)
     markdown = read(saved(page, "Images by class and part", "Markdown"))
-    assert r"\<svg onload=alert(1)>" in markdown
+    assert "&lt;svg onload=alert(1)&gt;" in markdown
+    assert r"| \*a trap\* \| \[b\] \$x\$ c\_d |" in markdown
+    assert all(line.replace(r"\|", "").count("|") == 5 for line in markdown.splitlines())
+    latex = read(saved(page, "Images by class and part", "LaTeX"))
+    assert r"\textquotedbl{}quoted\textquotedbl{} \& co & " in latex
+    assert r"{*}a trap{*} \textbar{} {[}b{]} \$x\$ c\_d & " in latex
     cells = csv.DictReader(io.StringIO(read(saved(page, "resnet18/full", "CSV"))))
     assert {row["column"] for row in cells} == set(HOSTILE)
 

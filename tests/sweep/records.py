@@ -194,7 +194,7 @@ def _sha256(plan: Plan, path: str) -> str:
 def _config(plan: Plan, digest: str, model: str, strategy: str, seed: int) -> TrialConfig:
     return TrialConfig(
         model=model,
-        strategy=STUDY[strategy],
+        strategy=STUDY.get(strategy) or replace(STUDY["full"], name=strategy),
         streams=Streams(init=seed, order=seed, augmentation=seed),
         split_digest=digest,
         weights_digest=plan.weights_digest,
