@@ -175,6 +175,13 @@ def test_a_hostile_class_is_text_in_the_page(opened, hostile, name):
     assert page.locator("#data tbody th").filter(has_text=name).first.inner_text() == name
 
 
+def test_a_hostile_traceback_is_text(opened, hostile):
+    page = opened(hostile)
+    page.locator("#failed summary").first.click()
+    assert page.locator("#failed pre").first.inner_text() == "<b>bold</b>"
+    assert page.locator("main :is(b, i, u)").count() == 0
+
+
 def test_hostile_names_are_text_in_figures(opened, hostile):
     page = opened(hostile)
     draw_everything(page)

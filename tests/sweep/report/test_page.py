@@ -54,7 +54,9 @@ def page(folder) -> str:
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("hostile")
-    return folder, written(folder, Plan(classes=HOSTILE, models=("<img src=x onerror=alert(3)>",), seeds=(42, 1)))
+    strategies = ("linear_probe", "<u>own</u>")
+    plan = Plan(classes=HOSTILE, models=("<img src=x onerror=alert(3)>",), strategies=strategies, seeds=(42, 1))
+    return folder, written(folder, plan)
 
 
 def test_an_unfinished_sweep_says_how_far_it_is(page):
