@@ -43,6 +43,8 @@ def fault_of_plan(plan: Any) -> str | None:
         "planned": lambda trials: isinstance(trials, list) and all(map(_is_planned, trials)),
         "calls": lambda calls: isinstance(calls, list) and all(map(_is_call, calls)),
     }
+    if not _is_table_of_tables(plan.get("search", {})):
+        return "search"
     return next((name for name, fits in wanted.items() if name not in plan or not fits(plan[name])), None)
 
 
@@ -54,6 +56,11 @@ def _faults(record: TrialRecord, classes: Sequence[str]) -> Fault:
     for name in ("config", "validation", "test", "efficiency", "environment", "error"):
         yield from _unless(_is_table(getattr(record, name)), name)
     yield from _unless(_is_number(record.config.get("train_fraction", 1.0)), "config.train_fraction")
+    cap = record.config.get("epochs_cap")
+    yield from _unless(cap is None or _is_whole(cap), "config.epochs_cap")
+    yield from _unless(_is_table(record.environment.get("versions") or {}), "environment.versions")
+    for name in ("normalisation", "weights_normalisation"):
+        yield from _unless(_is_normalisation(record.environment.get(name)), f"environment.{name}")
     for name in ("host", "device_name", "test_met_at"):
         yield from _unless(_is_text(record.environment.get(name) or ""), f"environment.{name}")
     yield from _unless(isinstance(record.history, list), "history")
@@ -111,6 +118,18 @@ def _is_call(call: Any) -> bool:
         and isinstance(call.get("command", []), list)
         and _is_table(call.get("settings", {}))
     )
+
+
+def _is_normalisation(value: Any) -> bool:
+    """Whether it is mean and deviation, or nothing."""
+    return not value or (
+        _is_table(value)
+        and all(isinstance(value.get(name), list) and all(map(_is_number, value[name])) for name in ("mean", "std"))
+    )
+
+
+def _is_table_of_tables(value: Any) -> bool:
+    return _is_table(value) and all(map(_is_table, value.values()))
 
 
 def _is_class(row: Any) -> bool:

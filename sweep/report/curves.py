@@ -102,7 +102,7 @@ def _curve(history: Table, metric: str, scale: float, strategy: str, place: int)
         n_seeds.append(numbers.size)
         told.append(f"{plain(strategy)}, epoch {epoch}<br>{numbers.mean():.{digits}f}{unit}{between}, {of}")
     shape = [(epoch, high) for epoch, _, high in band] + [(epoch, low) for epoch, low, _ in reversed(band)]
-    common = {"legendgroup": strategy, "name": short(strategy)}
+    common = {"legendgroup": plain(strategy), "name": short(strategy)}
     return [
         go.Scatter(
             x=[x for x, _ in shape],
@@ -158,7 +158,7 @@ def _change_lines(changes: Mapping[int, float], strategy: str, place: int) -> go
         marker={"symbol": "triangle-up", "size": [8, 0, 0] * len(changes)},
         hovertext=[text for line in words for text in (line, line, None)],
         hoverinfo="text",
-        legendgroup=strategy,
+        legendgroup=plain(strategy),
         meta={"strategy": strategy, "aside": True},
         showlegend=False,
     )

@@ -276,7 +276,7 @@ def costs(sweep: Sweep) -> list[Drawing]:
     done = [each for each in sweep.configurations if each.records]
     epochs = sweep.history.groupby("trial_id")[["seconds", "images_per_second"]]
     name = "eval_images_per_second"
-    met = {r.trial_id: r.efficiency[name] for r in sweep.completed if name in r.efficiency}
+    met = {r.trial_id: speed for r in sweep.completed if (speed := r.efficiency.get(name)) is not None}
     share = {record.trial_id: record.percent_trainable for record in sweep.completed}
     for key, title, values in (
         ("throughput", "training images per second", epochs.mean()["images_per_second"]),
@@ -336,7 +336,7 @@ def _result_traces(
         for place, each in zip(places, here, strict=True)
         for seed, test in zip(each.seeds, each.tests, strict=True)
     ]
-    common = {"mode": "markers", "legendgroup": strategy, "name": short(strategy), "hoverinfo": "text"}
+    common = {"mode": "markers", "legendgroup": plain(strategy), "name": short(strategy), "hoverinfo": "text"}
     mean, low, high, seed_high = (
         [metric.scale * row[f"{metric.name}_{end}"] for row in rows]
         for end in ("mean", "total_ci_low", "total_ci_high", "ci_high")

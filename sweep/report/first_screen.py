@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from sweep.frames import ORDINARY_ARM, Configuration, Sweep
+from sweep.matrices import paired
 from sweep.report.differences import may_be_best
 from sweep.report.pairs import tested
 from sweep.report.words import between, count, listed, name_of, names_of, number, total_range
@@ -96,9 +97,7 @@ def _answer(sweep: Sweep, tables: Tables, best: Row | None) -> tuple[str, list[s
     ranking = tables["ranking"]
     may = names_of(may_be_best(ranking))
     if not any(each.records for each in sweep.configurations):
-        return "No trial has completed yet, so there is nothing to compare.", [
-            "What was planned, and what failed, stands below."
-        ]
+        return _nothing_yet(sweep), ["What was planned, and what failed, stands below."]
     if best is None:
         found = [_set_of(may, ranking, sweep)] if may else []
         return "No configuration is put first.", [
@@ -110,32 +109,50 @@ def _answer(sweep: Sweep, tables: Tables, best: Row | None) -> tuple[str, list[s
         return f"{name} scores {_percent(best)} on the test images.", [_score(best, sweep, chosen=False)]
     compared = names_of(ranking[ranking["in_best_set"].notna()])
     chosen = _score(best, sweep, chosen=True)
-    rest = _unranked(ranking, name)
+    rest, first = _unranked(sweep, ranking, name), f"{name} is best on validation{_level(best, tables['summary'])}"
     if name not in compared:
-        why = (
-            "it is not compared, for want of seeds in common with the others"
-            if may
-            else "whether it is better than the others cannot be told: that takes two seeds that several have in common"
-        )
-        return f"{name} is best on validation; {why}.", [
-            chosen,
-            *([_set_of(may, ranking, sweep)] if may else []),
-            *rest,
-        ]
+        why = f"it is not compared, for want of {_in_common(sweep)}" if may else _why_untold(sweep)
+        return f"{first}; {why}.", [chosen, *([_set_of(may, ranking, sweep)] if may else []), *rest]
     others = [each for each in may if each != name]
     if name not in may:
-        verdict = f"{name} is best on validation, but by the test images it is not among the best."
+        verdict = f"{first}, but by the test images it is not among the best."
         return verdict, [chosen, _set_of(may, ranking, sweep), *rest]
     if not others:
-        verdict = f"{name} is best on validation, and by the test images better than {_all_of(len(compared) - 1)}."
+        verdict = f"{first}, and by the test images better than {_all_of(len(compared) - 1)}."
         return verdict, [chosen, f"It alone may be the best: {_set(1, ranking, sweep)}.", *rest]
     decides = _what_decides(name, others, tables["power"])
     if len(may) == len(compared) and (tested(tables["comparisons"])["verdict"] == UNDECIDED).all():
         verdict = f"Nothing is decided: any of the {_spelled(len(compared))} configurations may be the best."
-        return verdict, [f"{name} is best on validation. {chosen}", *decides, *rest]
-    verdict = f"{name} is best on validation; {_others(len(others))} may be as good."
+        return verdict, [f"{first}. {chosen}", *decides, *rest]
+    verdict = f"{first}; {_others(len(others))} may be as good."
     as_good = f"{listed(others, MOST_NAMES)} may be as good: {_set(len(may), ranking, sweep)}."
     return verdict, [chosen, as_good, *decides, *rest]
+
+
+def _nothing_yet(sweep: Sweep) -> str:
+    if not sweep.completed:
+        return "No trial has completed yet, so there is nothing to compare."
+    trials = f"{count(len(sweep.completed), 'trial has', 'trials have')} completed"
+    return f"No seed has a record in every fold yet, so there is nothing to compare: {trials}, in single folds."
+
+
+def _level(best: Row, summary: pd.DataFrame) -> str:
+    """Say with how many others the best on validation is level to the last image."""
+    others = int((summary["validation_accuracy_mean"] == best["validation_accuracy_mean"]).sum()) - 1
+    return f", level with {_others(others)}" if others > 0 else ""
+
+
+def _in_common(sweep: Sweep) -> str:
+    folds = ", a seed counting once all its folds are there" if sweep.division.n_folds else ""
+    return f"seeds in common with the others{folds}"
+
+
+def _why_untold(sweep: Sweep) -> str:
+    """Say why no configuration is compared with any other."""
+    matrices = paired(sweep)
+    if matrices is not None and not matrices.metrics:
+        return "whether it is better than the others a single test image, or group of them, cannot tell"
+    return "whether it is better than the others cannot be told: that takes two seeds that several have in common"
 
 
 def _score(best: Row, sweep: Sweep, *, chosen: bool) -> str:
@@ -171,11 +188,11 @@ def _set(size: int, ranking: pd.DataFrame, sweep: Sweep) -> str:
     )
 
 
-def _unranked(ranking: pd.DataFrame, best: str) -> list[str]:
+def _unranked(sweep: Sweep, ranking: pd.DataFrame, best: str) -> list[str]:
     left = [name for name in names_of(ranking[ranking["in_best_set"].isna()]) if name != best]
     if not left or len(left) == len(ranking) - 1:
         return []
-    return [f"Not compared, for want of seeds in common: {listed(left)}."]
+    return [f"Not compared, for want of {_in_common(sweep)}: {listed(left)}."]
 
 
 def _what_decides(best: str, others: Sequence[str], power: pd.DataFrame) -> list[str]:
@@ -204,10 +221,11 @@ def _what_decides(best: str, others: Sequence[str], power: pd.DataFrame) -> list
             f"from {_listed(by_images)}, not with a few more seeds but with about {_range(by_images)} {unit} in place "
             f"of {row['n_units']:,}"
         )
-    if neither:
-        found.append(f"from {listed(neither)} neither with more seeds alone nor with more test images alone")
     seem = "the gap is what it seems" if len(rows) == 1 else "the gaps are what they seem"
-    return [f"If {seem}, there is an even chance to tell it {'; '.join(found)}."]
+    told = [f"If {seem}, there is an even chance to tell it {'; '.join(found)}."] if found else []
+    if neither:
+        told.append(f"Neither more seeds alone nor more test images alone would tell it from {listed(neither)}.")
+    return [" ".join(told)]
 
 
 def _choices(best: Row, tables: Tables) -> list[Choice]:
@@ -293,7 +311,7 @@ def _listed(names: Mapping[str, int]) -> str:
 
 
 def _all_of(others: int) -> str:
-    return "the other" if others == 1 else f"all {_others(others)}"
+    return {1: "the other", 2: "both others"}.get(others, f"all {_others(others)}")
 
 
 def _others(number_of: int) -> str:

@@ -56,8 +56,11 @@ def _imported(sweep: Sweep) -> Iterator[Note]:
 def _unfinished(sweep: Sweep) -> Iterator[Note]:
     lacking = sum(not each.complete for each in sweep.configurations)
     if lacking:
-        text = f"{count(lacking, 'configuration is', 'configurations are')} incomplete: their means are "
-        yield Note(code="incomplete", text=text + "over fewer seeds; differences use the seeds in common.")
+        counted = ", a seed counting once all its folds have a record" if sweep.division.n_folds else ""
+        text = (
+            f"{count(lacking, 'configuration is', 'configurations are')} incomplete: their means are over fewer seeds"
+        )
+        yield Note(code="incomplete", text=f"{text}{counted}; differences use the seeds in common.")
 
 
 def _unfinished_beside(sweep: Sweep) -> Iterator[Note]:
@@ -93,8 +96,8 @@ def _families(sweep: Sweep) -> Iterator[Note]:
         n_there = len(matrices.configurations) + len(matrices.left_out)
         text = (
             f"{len(matrices.left_out)} of {count(n_there, 'configuration', 'configurations')} left the families of "
-            f"comparisons, too few of their seeds being the {matrices.n_seeds} of the others: their differences have "
-            "intervals on the seeds that two share, and no verdict."
+            f"comparisons, having too few of the {count(matrices.n_seeds, 'seed')} that the others share: their "
+            "differences have intervals on the seeds that two share, and no verdict."
         )
         items = [f"{each.name}: {count(len(each.seeds), 'seed', 'seeds')}" for each in matrices.left_out]
         yield Note(code="left-families", text=text, items=items)

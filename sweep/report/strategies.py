@@ -29,22 +29,21 @@ Row = Mapping[Any, Any]
 
 
 def strategies(sweep: Sweep) -> pd.DataFrame:
-    """Return one row a strategy, as its last record has it: what trains when, at which rates, for how long.
+    """Return one row a strategy, more where its records differ: what trains when, at which rates, for how long.
 
     `epochs_cap` is what --epochs allowed, blank where it set no limit. A record that knows no strategy of ours is
     passed over.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: list[dict[str, Any]] = []
     for record in (record for each in sweep.configurations for record in each.records):
         try:
             told = Strategy(**record.config["strategy"])
         except (KeyError, TypeError, InputError):
             continue
-        found[record.strategy] = vars(told) | {
-            "strategy": record.strategy,
-            "epochs_cap": record.config.get("epochs_cap"),
-        }
-    return pd.DataFrame(list(found.values()), columns=STRATEGIES_COLUMNS, dtype=object)
+        row = vars(told) | {"strategy": record.strategy, "epochs_cap": record.config.get("epochs_cap")}
+        if row not in found:
+            found.append(row)
+    return pd.DataFrame(found, columns=STRATEGIES_COLUMNS, dtype=object)
 
 
 def strategies_in_words(table: pd.DataFrame) -> pd.DataFrame:
@@ -64,8 +63,8 @@ def what_differs(table: pd.DataFrame) -> str:
         if len(set(map(_value, of.values()))) > 1:
             told.append(f"{name} ({_by_value(of)})")
     first = (
-        f"A strategy is a whole recipe, and a verdict between two is one between recipes: beside what trains they "
-        f"differ in {listed(told)}."
+        f"A strategy is a whole recipe, and a verdict between two is one between recipes: beside what trains, and for "
+        f"how long, they differ in {listed(told)}."
         if told
         else f"{'The strategy is' if len(rows) == 1 else 'The strategies differ in'} what trains and for how long."
     )
@@ -106,10 +105,12 @@ def _what_trains(row: Row) -> str:
     blocks = f"head and {count(int(row['blocks']), 'block')}" if row["blocks"] else "head"
     if row["block_order"] == "from_stem" and (row["blocks"] or _there(row["unfreeze_every"])):
         blocks += " from the stem on"
-    more = (
-        f", one more block every {count(int(row['unfreeze_every']), 'epoch')}" if _there(row["unfreeze_every"]) else ""
-    )
+    more = f", one more block every {_epochs(int(row['unfreeze_every']))}" if _there(row["unfreeze_every"]) else ""
     return f"{alone}{blocks}{more}"
+
+
+def _epochs(number_of: int) -> str:
+    return "epoch" if number_of == 1 else f"{number_of} epochs"
 
 
 def _trains_a_backbone(row: Row) -> bool:

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import io
 import itertools
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -124,7 +125,8 @@ def data_folder(sweep: Sweep, directory: Path) -> Path | None:
     if sweep.data is None:
         return None
     folder = directory / "faces" if sweep.data == DEMO else Path(sweep.data)
-    return folder if folder.is_dir() else None
+    # Unlike Path.is_dir, this takes any text for a path, and one that is too long for one that is not there.
+    return folder if os.path.isdir(folder) else None  # noqa: PTH112
 
 
 def _worst_first(found: Readings) -> list[int]:

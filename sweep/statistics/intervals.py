@@ -159,8 +159,10 @@ def satterthwaite(
         if abs(ms_seed - ms_image) <= ROUNDING_SHARE * largest:
             return largest, min(df_seed, df_image)
         return largest, df_seed if ms_seed > ms_image else df_image
-    spread = ms_seed**2 / df_seed + ms_image**2 / df_image + ms_residual**2 / ((n_seeds - 1) * (n_units - 1))
-    return total, total**2 / spread
+    # As shares of the largest: squares of what nearly vanishes would be nothing at all.
+    seed, image, rest, whole = (each / largest for each in (ms_seed, ms_image, ms_residual, total))
+    spread = seed**2 / df_seed + image**2 / df_image + rest**2 / ((n_seeds - 1) * (n_units - 1))
+    return total, whole**2 / spread
 
 
 def total_interval(

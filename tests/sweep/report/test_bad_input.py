@@ -95,8 +95,13 @@ CHANGES = {
     "error-is-text": lambda values: values.update(error="boom", status="failed"),
     "percent-is-text": lambda values: values.update(percent_trainable="all"),
     "no-loss": lambda values: values["test"].pop("loss"),
+    "versions-are-text": lambda values: values["environment"].update(versions="2.15"),
+    "weights-normalisation-lacks": lambda values: values["environment"].update(weights_normalisation={"std": [1]}),
+    "normalisation-is-a-number": lambda values: values["environment"].update(normalisation=3),
+    "cap-is-text": lambda values: values["config"].update(epochs_cap="15"),
+    "speed-is-not-known": lambda values: values["efficiency"].update(eval_images_per_second=None),
 }
-UNSEEN = dict.fromkeys(("no-environment", "no-validation"), "12 of 12 trials")
+UNSEEN = dict.fromkeys(("no-environment", "no-validation", "speed-is-not-known"), "12 of 12 trials")
 """Changes that leave a record another program may well have written."""
 CASES: dict[str, tuple[Make, str]] = {
     "no-records": (without_records, "No trial has completed yet"),
@@ -118,6 +123,10 @@ CASES: dict[str, tuple[Make, str]] = {
     },
     "names": (planted(classes=NAMES[:-1], models=NAMES[:3]), NAMES[0]),
     "blank-names": (planted(classes=(" ", "  ", "b"), models=(" ",)), "Chance: 33.3"),
+    "a-folder-of-any-length": (
+        rewritten("sweep.json", lambda values: values["calls"][0].update(settings={"data": "x" * 5000})),
+        "not at hand",
+    ),
     "settings-are-no-text": (replaced("sweep.toml", b"\xff\xfe"), "Provenance"),
 }
 REFUSED: dict[str, tuple[Make, str]] = {
@@ -136,6 +145,9 @@ REFUSED: dict[str, tuple[Make, str]] = {
     "a-call-without-time": (rewritten("sweep.json", lambda values: values["calls"][0].pop("at")), "sweep.json"),
     "fingerprint-is-text": (rewritten("sweep.json", lambda values: values.update(fingerprint="x")), "sweep.json"),
     "name-is-a-number": (rewritten("sweep.json", lambda values: values.update(name=3)), "sweep.json"),
+    "search-is-a-number": (rewritten("sweep.json", lambda values: values.update(search=3)), "search"),
+    "search-is-a-list": (rewritten("sweep.json", lambda values: values.update(search=[1])), "search"),
+    "search-holds-a-number": (rewritten("sweep.json", lambda values: values.update(search={"a": 1})), "search"),
     "images-lack": (rewritten("split.json", lambda values: values["images"][0].pop("label")), "split.json"),
     "a-class-is-gone": (rewritten("split.json", lambda values: values["classes"].pop()), "split.json"),
     "an-image-is-gone": (rewritten("split.json", lambda values: values["images"].pop()), "split.json"),

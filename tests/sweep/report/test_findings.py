@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from sweep.frames import read_sweep
-from sweep.report.findings import of_curves, of_data
+from sweep.report.findings import of_calibration, of_curves, of_data, of_ensembles
 from tests.sweep.records import Plan, plant
 
 
@@ -54,3 +55,31 @@ def test_folds_count_every_image_once(tmp_path):
 def test_one_seeds_epochs_are_no_means(tmp_path):
     text = of_curves(sweep_of(tmp_path, models=("resnet18",), strategies=("full",), seeds=(1,)))
     assert text.startswith("Training ran for 3.0 epochs; the weights that were kept are of epoch 3.0. In 1 of 1 trial")
+
+
+def test_an_ensembles_sign_and_that_of_the_best_are_told():
+    table = pd.DataFrame(
+        {"model": ["a", "b"], "strategy": "full", "accuracy": [0.60, 0.71], "single_accuracy_mean": [0.62, 0.73]}
+    )
+    told = of_ensembles(table, {"model": "b", "strategy": "full"})
+    assert told == (
+        "One model that averages its seeds' probabilities has 2.0 points lower accuracy than they have by themselves "
+        "on average, by configuration −2.0; this is not tested. That of b/full, best on validation, has 71.0 % where "
+        "its seeds have 73.0 %."
+    )
+    assert "has 2.0 points higher" in of_ensembles(table.assign(accuracy=[0.64, 0.75]), None)
+
+
+@pytest.mark.parametrize(
+    ("low", "told"),
+    [
+        (
+            [0.0, 0.0],
+            "No configuration is shown to be badly calibrated: the calibration error is 1.0 to 2.0 %; for none of 2",
+        ),
+        ([0.0, 0.001], "The calibration error is 1.0 to 2.0 %; for 1 of 2"),
+    ],
+)
+def test_a_calibration_error_whose_limit_is_nothing_is_not_shown(low, told):
+    table = pd.DataFrame({"calibration_error": [0.01, 0.02], "calibration_error_total_ci_low": low})
+    assert of_calibration(table).startswith(told)

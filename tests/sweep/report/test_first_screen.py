@@ -1,15 +1,20 @@
 """What the page says first, on sweeps whose truth is planted; the whole first screens are in first_screens/."""
 
 import html
+import math
 import re
+import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from sweep.frames import read_sweep
-from sweep.report.first_screen import FirstScreen, first_screen
+from sweep.report.first_screen import FirstScreen, _what_decides, first_screen
 from sweep.report.page import write_report
 from sweep.report.tables import all_tables
+from sweep.report.words import name_of
+from sweep.verdicts import UNDECIDED
 from tests.sweep.records import Plan, plant
 
 FROZEN = Path(__file__).parent / "first_screens"
@@ -121,7 +126,66 @@ def test_without_completed_trials_there_is_nothing_to_compare(tmp_path):
 def test_who_is_not_compared_is_named(tmp_path):
     lacking = [("resnet18", "full", seed) for seed in (1, 2)]
     found = screen(tmp_path, Plan(missing=lacking, skill=skill(1, 1, 1, 3)))
-    assert any(line == "Not compared, for want of seeds in common: resnet18/full." for line in found.sentences)
+    told = "Not compared, for want of seeds in common with the others: resnet18/full."
+    assert told in found.sentences
+
+
+def test_folds_that_are_under_way_are_not_called_nothing(tmp_path):
+    folder = plant(tmp_path, Plan(models=("resnet18",), seeds=(1, 2), folds=3))
+    sweep = read_sweep(folder)
+    last = sweep.division.splits[2].digest
+    for record in sweep.completed:
+        if record.split_digest == last:
+            shutil.rmtree(folder / "trials" / record.trial_id)
+    found = first_screen(sweep := read_sweep(folder), all_tables(sweep), [])
+    assert len(sweep.completed) == found.completed == 8
+    assert found.verdict == (
+        "No seed has a record in every fold yet, so there is nothing to compare: 8 trials have completed, in single "
+        "folds."
+    )
+
+
+def test_two_that_are_level_on_validation_are_said_to_be(tmp_path):
+    sweep = read_sweep(plant(tmp_path, Plan(seeds=(1, 2, 3))))
+    tables = all_tables(sweep)
+    level = {**tables, "summary": tables["summary"].assign(validation_accuracy_mean=0.5)}
+    assert "is best on validation, level with three others" in " ".join(
+        [first_screen(sweep, level, []).verdict, *first_screen(sweep, level, []).sentences]
+    )
+
+
+def test_a_single_test_image_is_named_as_what_tells_nothing_apart(tmp_path):
+    found = screen(tmp_path, Plan(classes=("a", "b"), counts={"a": (4, 2, 1), "b": (4, 2, 0)}))
+    assert found.verdict.endswith("is better than the others a single test image, or group of them, cannot tell.")
+
+
+def test_what_neither_seeds_nor_images_decide_is_a_sentence_of_its_own():
+    row = {"verdict": UNDECIDED, "n_seeds": 3, "seeds_needed": math.nan, "units_needed": math.nan, "units": "images"}
+    names = {"model_a": "a", "strategy_a": "full", "model_b": "b", "strategy_b": "full", "n_units": 9}
+    assert _what_decides("a/full", ["b/full"], pd.DataFrame([row | names])) == [
+        "Neither more seeds alone nor more test images alone would tell it from b/full."
+    ]
+
+
+def test_nothing_is_called_best_calibrated_where_all_may_be(tmp_path):
+    sweep = read_sweep(plant(tmp_path, Plan(seeds=(1, 2, 3))))
+    tables = all_tables(sweep)
+
+    def chosen(**columns):
+        summary = tables["summary"].assign(**columns)
+        found = first_screen(sweep, {**tables, "summary": summary}, []).choices
+        return next(choice for choice in found if choice.purpose == "Best calibrated")
+
+    errors = [0.0, 0.02, 0.03, 0.04]
+    none = chosen(calibration_error=errors, calibration_error_total_ci_low=0.0)
+    assert none.name == "Undecided"
+    assert none.why == "calibration errors are 0.0 to 4.0 %; none of 4 configurations is shown to be above 0"
+    one = chosen(calibration_error=errors, calibration_error_total_ci_low=[0.0, 0.0, 0.0, 0.01])
+    assert one.name == "resnet18/linear_probe"
+    # The better one on validation, of two that are alike as printed.
+    best = tables["summary"]["validation_accuracy_mean"].idxmax()
+    level = chosen(calibration_error=0.0101, calibration_error_total_ci_low=0.001)
+    assert level.name == name_of(tables["summary"].loc[best])
 
 
 def test_the_best_on_validation_may_be_the_one_that_is_not_compared(tmp_path):

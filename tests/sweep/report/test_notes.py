@@ -99,7 +99,7 @@ def test_configurations_that_are_compared_with_no_other_are_named(tmp_path):
     found = notes(read_sweep(plant(tmp_path, Plan(missing=missing, seeds=(42, 1, 2, 3, 4)))))
     (note,) = [note for note in found if note.code == "left-families"]
     assert note.text.startswith("1 of 4 configurations left the families of comparisons")
-    assert "the 5 of the others" in note.text
+    assert "having too few of the 5 seeds that the others share" in note.text
     assert note.items == ["resnet18/full: 2 seeds"]
 
 

@@ -75,6 +75,49 @@ def test_rates_that_decay_by_layers_say_so():
     assert rate.endswith("× 0.75 a group of layers")
 
 
+def test_every_cell_is_the_strategys_own():
+    strategy = replace(
+        STUDY["full"],
+        lr_head=0.03,
+        lr_backbone=0.004,
+        weight_decay=0.05,
+        batch_size=6,
+        max_epochs=70,
+        patience=8,
+        warmup_epochs=9,
+        gradient_clip_norm=10.0,
+    )
+    (row,) = strategies_in_words(table(strategy)).to_dict("records")
+    assert row == {
+        "strategy": "full",
+        "what trains": "everything",
+        "rate of the head": "0.03",
+        "rate of the backbone": "0.004",
+        "schedule": "cosine, 9 epochs of warmup",
+        "epochs": "70",
+        "patience": "8",
+        "batch": "6",
+        "weight decay": "0.05",
+        "clipped at": "10.0",
+    }
+
+
+@pytest.mark.parametrize(("cap", "told"), [(15, "15 of 30"), (30, "30"), (40, "30"), (None, "30")])
+def test_epochs_name_the_cap_where_it_cuts(cap, told):
+    assert strategies_in_words(table(STUDY["partial"], cap=cap))["epochs"].tolist() == [told]
+
+
+def test_a_strategy_whose_records_differ_has_a_row_each(sweep):
+    edited = [
+        replace(each, config={**each.config, "strategy": {**each.config["strategy"], "lr_head": 0.5}})
+        if (each.strategy, each.seed) == ("full", 2)
+        else each
+        for each in sweep.records
+    ]
+    rows = strategies(replace(sweep, records=tuple(edited)))
+    assert rows[rows["strategy"] == "full"]["lr_head"].tolist() == [0.001, 0.5]
+
+
 def test_a_record_that_knows_no_strategy_is_passed_over(sweep):
     edited = [
         replace(each, config={**each.config, "strategy": {"name": "full", "blocks": -1}}) for each in sweep.records

@@ -118,6 +118,13 @@ def test_without_variance_a_mean_has_no_width():
     assert (interval.low, interval.high, interval.df) == (interval.mean, interval.mean, None)
 
 
+def test_variances_whose_squares_vanish_have_a_width():
+    values = np.random.default_rng(7).random((3, 20)) * 1e-90
+    tiny, usual = total_interval(values), total_interval(values * 1e90)
+    assert tiny.df == pytest.approx(usual.df)
+    assert (tiny.low, tiny.high) == pytest.approx((usual.low * 1e-90, usual.high * 1e-90))
+
+
 def test_a_latin_square_of_hits_counts_as_its_images():
     interval = total_interval(np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1]]))
     assert interval.effective_n == 3
