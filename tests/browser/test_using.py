@@ -1,8 +1,10 @@
 """What a reader does with the page: filters, sorts, opens and saves."""
 
 import csv
+import html
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -278,6 +280,30 @@ def test_every_number_of_the_main_table_is_that_of_the_files(opened, usual):
         [...row.cells].flatMap(cell => cell.querySelector("button") ? [cell] : [...cell.childNodes])
             .map(each => each.textContent.trim()).filter(text => text))""")
     assert cells == [[cell for cell in row if cell] for row in expected_rows(usual)]
+
+
+def markdown_rows(folder: Path, name: str) -> list[dict[str, str]]:
+    """Return the rows of a table's Markdown file, without its escapes and its marks of what is bold."""
+    lines = (folder / "tables" / f"{name}.md").read_text(encoding="utf-8").splitlines()
+    cells = [re.split(r"(?<!\\) \| ", line.removeprefix("| ").removesuffix(" |")) for line in lines if line[:1] == "|"]
+    plain = [[html.unescape(re.sub(r"\\(.)", r"\1", cell.replace("**", ""))) for cell in line] for line in cells]
+    return [dict(zip(plain[0], line, strict=True)) for line in plain[2:]]
+
+
+def test_every_table_of_the_sections_is_that_of_its_file(opened, usual):
+    """The claims, and the grid of means, have their files' numbers in cells of their own and are tested elsewhere."""
+    page = opened(usual)
+    tables = page.evaluate("""() => [...document.querySelectorAll("table[data-table]")].map(table => [
+        table.dataset.table, [...table.rows].map(row => [...row.cells].map(cell => cell.textContent))])""")
+    seen = {name for name, _ in tables}
+    assert {"strategies", "ranking", "comparisons", "power", "gains", "misread", "calibration"} <= seen
+    assert {"reliability", "ensembles", "variance", "views", "confused_pairs", "study"} <= seen
+    for name, (head, *rows) in tables:
+        if name in ("claims", "summary"):
+            continue
+        there = {tuple(row.get(column, "") for column in head) for row in markdown_rows(usual, name)}
+        assert rows, name
+        assert {tuple(row) for row in rows} <= there, name
 
 
 def test_the_main_tables_csv_holds_its_numbers(opened, usual):
