@@ -46,13 +46,13 @@ def confused_pairs(confusion: pd.DataFrame) -> pd.DataFrame:
 
 def worst_of(best: Mapping[Any, Any] | None, confusion: pd.DataFrame) -> str:
     """Say which mistake the configuration that is best on validation makes most often, where there are others."""
-    if best is None or confusion[["model", "strategy"]].drop_duplicates().shape[0] < 2:
+    if best is None or not _of_several(confusion):
         return ""
-    here = confusion[(confusion["model"] == best["model"]) & (confusion["strategy"] == best["strategy"])]
+    here = _rows_of(best, confusion)
     mistakes = here[(here["true"] != here["predicted"]) & (here["share_mean"] > 0)]
     if not len(mistakes):
         return f"{name_of(best)}, best on validation, takes no test image for another class."
-    row = mistakes.loc[mistakes["share_mean"].idxmax()]
+    row = max(mistakes.to_dict("records"), key=lambda each: each["share_mean"])
     return (
         f"{name_of(best)}, best on validation, most often reads {row['true']} as "
         f"{row['predicted']}: {number(100 * row['share_mean'], 1)} % of its test images."
@@ -89,7 +89,7 @@ def best_and_worst_class(per_class: pd.DataFrame, best: Mapping[Any, Any] | None
     means = tested.groupby("class", sort=False)["f1_mean"].mean()
     if not len(means):
         return ""
-    several = tested[["model", "strategy"]].drop_duplicates().shape[0] > 1
+    several = _of_several(tested)
 
     def told(name: str) -> str:
         of_class = 100 * tested[tested["class"] == name]["f1_mean"]
@@ -103,9 +103,19 @@ def best_and_worst_class(per_class: pd.DataFrame, best: Mapping[Any, Any] | None
     found = f"Best recognised {over}: {told(easy)}. Worst: {told(hard)}. Classes are not tested against one another."
     if best is None or not several:
         return found
-    here = tested[(tested["model"] == best["model"]) & (tested["strategy"] == best["strategy"])]
+    here = _rows_of(best, tested)
     of_best = here.set_index("class")["f1_mean"]
     return f"{name_of(best)}, best on validation: {_extremes(of_best)}. {found}" if len(here) else found
+
+
+def _of_several(table: pd.DataFrame) -> bool:
+    return len(table[["model", "strategy"]].drop_duplicates()) > 1
+
+
+def _rows_of(best: Mapping[Any, Any], table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a table that are of the same configuration as a row of another."""
+    rows: pd.DataFrame = table[(table["model"] == best["model"]) & (table["strategy"] == best["strategy"])]
+    return rows
 
 
 def _extremes(f1: "pd.Series[float]") -> str:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from sweep.frames import Sweep
 from sweep.report import words
-from sweep.report.drawing import COLOURS, DASHES, MARKS, Drawing, plain, short, whisker
+from sweep.report.drawing import COLOURS, Drawing, line_style, plain, short, whisker
 from sweep.report.tables import LEVEL
 from sweep.report.words import count, listed
 from sweep.statistics import seed_interval
@@ -35,10 +35,12 @@ def training_curves(sweep: Sweep) -> list[Drawing]:
     for number, (model, history) in enumerate(sweep.history.groupby("model", sort=False)):
         for metric, title, scale in CURVES:
             traces: list[go.Scatter] = []
+            of_seeds = scale * _of_seeds(history, metric)
             told = f"Mean over seeds by epoch, {history['strategy'].nunique()} lines and bands."
             for name, group in history.groupby("strategy", sort=False):
                 strategy = str(name)
-                traces += _curve(group, metric, scale, strategy, strategies.index(strategy))
+                own = of_seeds[of_seeds.index.get_level_values("strategy") == strategy]
+                traces += _curve(own, scale, strategy, strategies.index(strategy))
                 if changes := _changes(group):
                     traces.append(_change_lines(changes, strategy, strategies.index(strategy)))
                     told += f" {strategy} trains other parameters from epoch {listed([f'{e}' for e in changes])} on."
@@ -51,7 +53,7 @@ def training_curves(sweep: Sweep) -> list[Drawing]:
                         traces,
                         {
                             "xaxis": _epochs_axis(history),
-                            "yaxis": _values_axis(scale * _of_seeds(history, metric), title),
+                            "yaxis": _values_axis(of_seeds, title),
                             "yaxis2": WHOLE_HEIGHT,
                         },
                     ),
@@ -84,12 +86,12 @@ def _values_axis(values: "pd.Series[float]", title: str) -> dict[str, Any]:
     return axis | {"range": [float(values.min() - room), float(values.max() + room)]}
 
 
-def _curve(history: Table, metric: str, scale: float, strategy: str, place: int) -> list[go.Scatter]:
-    """Return the band and the line of a strategy: over the seeds that still trained in an epoch, folds together."""
+def _curve(of_seeds: "pd.Series[float]", scale: float, strategy: str, place: int) -> list[go.Scatter]:
+    """Return the band and the line of a strategy, over the seeds that still trained in an epoch."""
     colour = COLOURS[place % len(COLOURS)]
     epochs, means, n_seeds, told, band, ends = [], [], [], [], [], []
-    for epoch, values in _of_seeds(history, metric).groupby(level="epoch"):
-        numbers = scale * np.asarray(values, dtype=np.float64)
+    for epoch, values in of_seeds.groupby(level="epoch"):
+        numbers = np.asarray(values, dtype=np.float64)
         epochs.append(epoch)
         means.append(float(numbers.mean()))
         digits, unit = (1, " %") if scale > 1 else (3, "")
@@ -121,8 +123,7 @@ def _curve(history: Table, metric: str, scale: float, strategy: str, place: int)
             x=epochs,
             y=means,
             mode="lines+markers",
-            line={"color": colour, "width": 2, "dash": DASHES[place % len(DASHES)]},
-            marker={"symbol": MARKS[place % len(MARKS)], "size": 5},
+            **line_style(place, 5),
             hovertext=told,
             hoverinfo="text",
             meta={
@@ -202,8 +203,7 @@ def _data_curve(strategy: str, rows: Table, place: int) -> go.Scatter:
         error_y=whisker((high - mean).tolist(), 1.5, (mean - low).tolist()),
         mode="lines+markers",
         name=short(strategy),
-        line={"color": COLOURS[place % len(COLOURS)], "width": 2, "dash": DASHES[place % len(DASHES)]},
-        marker={"symbol": MARKS[place % len(MARKS)], "size": 6},
+        **line_style(place, 6),
         hovertext=[
             f"{plain(strategy)}<br>{row['train_images']:,} training images: {100 * row['accuracy_mean']:.1f} %, "
             f"{row['n_seeds']} seeds"

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from sweep.report.drawing import COLOURS, DASHES, GREY, MARKS, Drawing, plain, short, whisker
+from sweep.report.drawing import GREY, Drawing, line_style, plain, short, whisker
 from sweep.report.words import count, span
 
 HEIGHT = 340
@@ -92,11 +92,9 @@ def _line(strategy: str, place: int, x: pd.Series, y: pd.Series) -> dict[str, An
         "y": y.tolist(),
         "mode": "lines+markers",
         "name": short(strategy),
-        "line": {"color": COLOURS[place % len(COLOURS)], "width": 2, "dash": DASHES[place % len(DASHES)]},
-        "marker": {"symbol": MARKS[place % len(MARKS)], "size": 6},
         "hoverinfo": "text",
         "meta": {"strategy": strategy},
-    }
+    } | line_style(place, 6)
 
 
 def _interval(bins: pd.DataFrame) -> dict[str, Any]:

@@ -64,6 +64,14 @@ def short(text: str, longest: int = LONGEST_LABEL) -> str:
     return plain(f"{text[:half]}…{text[-half:]}")
 
 
+def line_style(place: int, size: int) -> dict[str, Any]:
+    """Return line and marker of the strategy at a place: colour, dash and mark together, marks of this size."""
+    return {
+        "line": {"color": COLOURS[place % len(COLOURS)], "width": 2, "dash": DASHES[place % len(DASHES)]},
+        "marker": {"symbol": MARKS[place % len(MARKS)], "size": size},
+    }
+
+
 def faint(colour: str) -> str:
     """Return a colour for the inside of a bar, whose outline has the colour itself."""
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from sweep.report.drawing import Drawing, heat_map, plain, short
+from sweep.report.drawing import COLOURS, Drawing, faint, heat_map, plain, short
 from sweep.report.filtering import configurations
 from sweep.report.words import between, chance, count, name_of, names_of, number, span
 from sweep.statistics.comparisons import FEWEST_FOR_POSTERIOR
@@ -14,7 +14,7 @@ from sweep.verdicts import UNDECIDED
 MOST_CONFIGURATIONS = 40
 """More would leave a cell no room for its sign."""
 SIGNS = {"better": "+", "worse": "−", UNDECIDED: "?"}
-SCALE = [[0.0, "rgba(213,94,0,0.45)"], [0.5, "rgba(128,128,128,0.10)"], [1.0, "rgba(0,114,178,0.45)"]]
+SCALE = [[0.0, faint(COLOURS[1])], [0.5, "rgba(128,128,128,0.10)"], [1.0, faint(COLOURS[0])]]
 """From worse to better; the page's card shows through, so that signs can be read in light and dark."""
 OTHER_WAY = {"better": "worse", "worse": "better", UNDECIDED: UNDECIDED}
 

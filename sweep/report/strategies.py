@@ -68,9 +68,7 @@ def what_differs(table: pd.DataFrame) -> str:
         if told
         else f"{'The strategy is' if len(rows) == 1 else 'The strategies differ in'} what trains and for how long."
     )
-    caps = {
-        int(row["epochs_cap"]) for row in rows if _there(row["epochs_cap"]) and row["epochs_cap"] < row["max_epochs"]
-    }
+    caps = {int(row["epochs_cap"]) for row in rows if _is_capped(row)}
     if not caps:
         return first
     longest = [int(row["max_epochs"]) for row in rows]
@@ -83,14 +81,13 @@ def what_differs(table: pd.DataFrame) -> str:
 def _in_words(row: Row) -> dict[str, str]:
     decay = f" × {row['layer_decay']:g} a group of layers" if _there(row["layer_decay"]) else ""
     warmup = f", {count(int(row['warmup_epochs']), 'epoch')} of warmup" if row["warmup_epochs"] else ""
-    capped = _there(row["epochs_cap"]) and row["epochs_cap"] < row["max_epochs"]
     return {
         "strategy": row["strategy"],
         "what trains": _what_trains(row),
         "rate of the head": f"{row['lr_head']:g}",
         "rate of the backbone": f"{row['lr_backbone']:g}{decay}" if _trains_a_backbone(row) else "",
         "schedule": f"{row['schedule']}{warmup}",
-        "epochs": f"{row['epochs_cap']} of {row['max_epochs']}" if capped else str(row["max_epochs"]),
+        "epochs": f"{row['epochs_cap']} of {row['max_epochs']}" if _is_capped(row) else str(row["max_epochs"]),
         "patience": str(row["patience"]),
         "batch": str(row["batch_size"]),
         "weight decay": f"{row['weight_decay']:g}",
@@ -111,6 +108,10 @@ def _what_trains(row: Row) -> str:
 
 def _epochs(number_of: int) -> str:
     return "epoch" if number_of == 1 else f"{number_of} epochs"
+
+
+def _is_capped(row: Row) -> bool:
+    return _there(row["epochs_cap"]) and row["epochs_cap"] < row["max_epochs"]
 
 
 def _trains_a_backbone(row: Row) -> bool:
